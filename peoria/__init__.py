@@ -1,0 +1,23 @@
+"""peoria: how much of a picture's popularity is in the picture itself?
+
+A sweep file needs only what is here: ``from peoria import LogUniform, Point, Space, Sweep, main``.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from peoria.cli import main
+    from peoria.config import Point, Sweep, TrialConfig
+    from peoria.space import LogUniform, Space
+
+__all__ = ["LogUniform", "Point", "Space", "Sweep", "TrialConfig", "main"]
+_HOMES = {"LogUniform": "space", "Space": "space", "Sweep": "config", "Point": "config", "TrialConfig": "config", "main": "cli"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports on first use, so that ``import peoria.errors`` stays cheap."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'peoria' has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"peoria.{_HOMES[name]}"), name)

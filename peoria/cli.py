@@ -1,0 +1,237 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from peoria.config import Sweep
+
+EXIT_INCOMPLETE = 3
+EXIT_USER_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+
+def main(sweep: "Sweep | None" = None, argv: Sequence[str] | None = None) -> None:
+    """Runs a command; with ``sweep`` (the last line of a sweep file) that sweep, with the flags of ``peoria sweep``."""
+    from peoria.errors import PeoriaError
+    from shards.errors import ShardsError
+
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = (sweep_parser() if sweep is not None else parser()).parse_args(words)
+    try:
+        code = run_sweep_command(arguments, sweep) if sweep is not None else arguments.run(arguments)
+    except (PeoriaError, ShardsError) as error:
+        print(error, file=sys.stderr)
+        code = EXIT_USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on from here", file=sys.stderr)
+        code = EXIT_INTERRUPTED
+    sys.exit(code)
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(prog="peoria", description="How much of a picture's popularity is in the picture itself?")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    pack = commands.add_parser("pack", help="a table of pictures and counts into shards", description=pack_command.__doc__)
+    pack.add_argument("table", type=Path, help="CSV, TSV, Parquet or JSON lines; one row a picture")
+    pack.add_argument("--out", type=Path, help="the folder of the packed set (default: data/shards/ and the table's name)")
+    pack.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_views")
+    pack.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="keep this column of the table too")
+    pack.add_argument("--pictures", type=Path, metavar="DIR", help="the folder that paths start from (default: the table's)")
+    pack.add_argument("--processes", type=int, help="how many prepare pictures at once (default: one a core)")
+    pack.add_argument("--shard-size", type=int, default=1000, metavar="N", help="pictures a shard (default: %(default)s)")
+    pack.set_defaults(run=pack_command)
+
+    verify = commands.add_parser("verify", help="check every byte of a packed set", description=verify_command.__doc__)
+    verify.add_argument("shards", type=Path)
+    verify.set_defaults(run=verify_command)
+
+    describe = commands.add_parser("describe", help="counts, shares and tails of a packed set", description=describe_command.__doc__)
+    describe.add_argument("shards", type=Path)
+    describe.add_argument("--out", type=Path, help="where describe.txt, .json and .png go (default: the packed set)")
+    describe.set_defaults(run=describe_command)
+
+    sweep = commands.add_parser("sweep", parents=[sweep_parser(add_help=False)], help="run a sweep file, or go on with it")
+    sweep.add_argument("file", type=Path, help="as sweeps/demo.py")
+    sweep.set_defaults(run=lambda arguments: run_sweep_command(arguments, None))
+
+    status = commands.add_parser("status", help="how far a sweep is", description=status_command.__doc__)
+    report = commands.add_parser("report", help="open the test split and judge", description=report_command.__doc__)
+    predict = commands.add_parser("predict", help="score pictures with a sweep's best model", description=predict_command.__doc__)
+    export = commands.add_parser("export", help="a sweep's best model and its card", description=export_command.__doc__)
+    for command, run in ((status, status_command), (report, report_command), (predict, predict_command), (export, export_command)):
+        command.add_argument("name", help="the sweep's name")
+        add_home(command)
+        command.set_defaults(run=run)
+    report.add_argument("--tracking", metavar="URI", help="where MLflow is (default: as the sweep); 'off': nowhere")
+    predict.add_argument("pictures", type=Path, nargs="+")
+    export.add_argument("--out", type=Path, help="folder for the model (default: data/models/NAME)")
+
+    plant = commands.add_parser("plant", help="make pictures with a popularity of known strength", description=plant_command.__doc__)
+    plant.add_argument("out", type=Path)
+    plant.add_argument("--plant", default="both", help="both, colour, arrangement, owner, age or none (default: %(default)s)")
+    plant.add_argument("--pictures", type=int, default=3000, metavar="N")
+    plant.add_argument("--seed", type=int, default=0)
+    plant.set_defaults(run=plant_command)
+
+    demo = commands.add_parser("demo", help="the whole study on planted pictures, in minutes", description=demo_command.__doc__)
+    add_home(demo)
+    demo.set_defaults(run=demo_command)
+    return top
+
+
+def add_home(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--home", type=Path, default=Path("data"), metavar="DIR", help="where sweeps and caches are kept (default: %(default)s)")
+
+
+def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
+    flags = argparse.ArgumentParser(add_help=add_help, description="Runs a sweep, or what is left of it.")
+    add_home(flags)
+    flags.add_argument("--shards", metavar="DIR", help="another packed set than the sweep file names")
+    flags.add_argument("--trials", type=int, metavar="N", help="finished or pruned trials of the searched space")
+    flags.add_argument("--hours", type=float, metavar="H", help="stop after so long; the same command goes on")
+    flags.add_argument("--concurrent", type=int, metavar="K", help="trials at a time (default: what the machine carries)")
+    flags.add_argument("--cpus-per-trial", type=int, default=1, metavar="X")
+    flags.add_argument("--gpus-per-trial", type=float, default=0.0, metavar="X", help="a fraction shares a GPU")
+    flags.add_argument("--local", action="store_true", help="in this process, one after another, for a debugger")
+    flags.add_argument("--control", choices=["shuffle"], help="run the control: counts change places among pictures")
+    flags.add_argument("--tracking", metavar="URI", help="MLflow (default: MLFLOW_TRACKING_URI, or a database in --home); 'off': none")
+    flags.add_argument("--storage", metavar="URL", help="a database for Optuna (default: a journal in the sweep's folder)")
+    return flags
+
+
+def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> int:
+    """Runs a sweep, or what is left of it; 0 when all trials are there."""
+    from peoria.config import load_sweep
+    from peoria.sweep import RunOptions, run_sweep
+
+    sweep = load_sweep(arguments.file) if sweep is None else sweep
+    if arguments.shards is not None:
+        sweep = sweep.model_copy(update={"shards": arguments.shards})
+    options = RunOptions(
+        home=arguments.home,
+        trials=arguments.trials,
+        hours=arguments.hours,
+        concurrent=arguments.concurrent,
+        cpus_per_trial=arguments.cpus_per_trial,
+        gpus_per_trial=arguments.gpus_per_trial,
+        local=arguments.local,
+        control=arguments.control,
+        tracking=arguments.tracking,
+        storage=arguments.storage,
+    )
+    result = run_sweep(sweep, options)
+    counts = result.counts
+    total = counts["finished"] + counts["owed"]
+    ended = ", ".join(f"{counts[name]} {name}" for name in ("done", "pruned", "diverged", "failed") if counts[name])
+    print(f"{counts['finished']} of {total} trials ({ended}); best: {result.best or 'none finished'}")
+    name = result.folder.name
+    print(f"next: peoria report {name}" if result.complete else "not all trials are there; the same command goes on")
+    return 0 if result.complete else EXIT_INCOMPLETE
+
+
+def pack_command(arguments: argparse.Namespace) -> int:
+    """Packs pictures and counts into verified shards; interrupted and started again it goes on."""
+    from rich.progress import Progress
+
+    from shards.errors import TableError
+    from shards.pack import pack
+
+    columns = {}
+    for word in arguments.column:
+        field, equals, column = word.partition("=")
+        if not equals or not field or not column:
+            raise TableError(f"--column: {word!r}; FIELD=COLUMN is needed, as in views=num_views")
+        columns[field] = column
+    out = arguments.out or Path("data/shards") / arguments.table.resolve().parent.name
+    with Progress(transient=True) as bar:
+        task = bar.add_task("packing", total=None)
+        result = pack(
+            arguments.table,
+            out,
+            columns=columns,
+            keep=arguments.keep,
+            pictures=arguments.pictures,
+            processes=arguments.processes,
+            shard_size=arguments.shard_size,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(result.text())
+    return 0
+
+
+def verify_command(arguments: argparse.Namespace) -> int:
+    """Checks every byte of a packed set; silent when it is whole."""
+    from shards.verify import verify
+
+    problems = verify(arguments.shards)
+    for problem in problems:
+        print(problem, file=sys.stderr)
+    return 1 if problems else 0
+
+
+def describe_command(arguments: argparse.Namespace) -> int:
+    """The paper's Tables 1 and 2 and Figure 2 for a packed set, per split."""
+    from shards.describe import describe, render_text, write_description
+
+    print(render_text(describe(arguments.shards)))
+    for path in write_description(arguments.shards, arguments.out or arguments.shards):
+        print(path)
+    return 0
+
+
+def status_command(arguments: argparse.Namespace) -> int:
+    """How many trials are there, the best, the time left, and who runs it."""
+    from peoria.status import status
+
+    print(status(arguments.home, arguments.name))
+    return 0
+
+
+def report_command(arguments: argparse.Namespace) -> int:
+    """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
+    from peoria.report import report
+
+    report(arguments.home, arguments.name, tracking=arguments.tracking)
+    return 0
+
+
+def predict_command(arguments: argparse.Namespace) -> int:
+    """Scores pictures with the best model of a sweep."""
+    from peoria.predict import predict
+
+    for path, text in predict(arguments.home, arguments.name, arguments.pictures):
+        print(f"{path}\t{text}")
+    return 0
+
+
+def export_command(arguments: argparse.Namespace) -> int:
+    """Writes the best model of a sweep as safetensors with a card: units, preprocessing, identity, limits."""
+    from peoria.predict import export
+
+    for path in export(arguments.home, arguments.name, arguments.out or arguments.home / "models" / arguments.name):
+        print(path)
+    return 0
+
+
+def plant_command(arguments: argparse.Namespace) -> int:
+    """Makes pictures whose popularity is known: so much of it in their colour, so much in their arrangement, the rest noise, owner and age."""
+    from peoria.plant import PLANTS, plant
+
+    from peoria.errors import ConfigError
+
+    if arguments.plant not in PLANTS:
+        raise ConfigError(f"--plant: {arguments.plant!r}; one of {', '.join(PLANTS)}")
+    print(plant(arguments.out, num_pictures=arguments.pictures, seed=arguments.seed, **PLANTS[arguments.plant]))
+    return 0
+
+
+def demo_command(arguments: argparse.Namespace) -> int:
+    """Makes 3,000 pictures with a planted popularity, packs them, sweeps, reports, and says what was found of what was planted."""
+    from peoria.demo import demo
+
+    return demo(arguments.home)

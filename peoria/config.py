@@ -1,0 +1,190 @@
+"""The settings of one trial and of a sweep, checked before anything runs: all problems at once, each with what is accepted."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from peoria.errors import ConfigError
+from peoria.space import Positive, Space
+from peoria.targets import Target, TargetScale
+from peoria.tasks import get_task, task_names
+
+Count = Annotated[int, Field(ge=1)]
+Control = Literal["shuffle"]
+
+
+class TrialConfig(BaseModel):
+    """One training run, whole: two trials with equal settings on equal data, threads and device give equal weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    # What is searched (the paper's own words).
+    task: str
+    learning_rate: Positive  # of the trunk; the head's is × head_multiplier
+    head_multiplier: Positive = 20.0  # of the last layer's weights; its biases get twice that (Caffe's recipe)
+    outlier_sd: Positive | None = 6.0  # training pictures above mean + this many sd are left out; None: all stay
+    # What is predicted.
+    target: Target | None = None  # None: the task's own, views or favourites
+    target_scale: TargetScale = "standard"  # standard: learning rates of tasks on one scale; raw: the paper's
+    # The network.
+    net: str = "caffenet"
+    head: Literal["fc", "pool"] = "fc"
+    weights: str | None = None  # "torchvision", a file, or None for random weights
+    weights_prefix: str | None = None  # of the keys in that file; None: guessed by shape
+    trunk: Literal["trained", "frozen"] = "trained"
+    # The length, in training pictures seen, repeats counted: a tighter cut makes a shorter epoch, so epochs do not compare.
+    pictures: Count = 1_000_000
+    batch_size: Count = 50
+    evaluations: Count = 8  # of the whole val split, evenly spaced, the last at the end
+    curve_points: Count = 40  # of the training loss; a multiple of `evaluations`
+    # The solver (Caffe's Flickr-style recipe).
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    schedule_gamma: Positive = 0.1
+    schedule_pictures: Count = 1_000_000  # a step each so many pictures: 20,000 iterations of 50
+    # The run.
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        if task not in task_names():
+            raise ValueError(f"{task!r}; one of {', '.join(task_names())}")
+        return task
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrialConfig":
+        if self.curve_points % self.evaluations:
+            raise ValueError(f"curve_points: {self.curve_points}; a multiple of evaluations ({self.evaluations})")
+        if self.pictures < self.curve_points * self.batch_size:
+            least = self.curve_points * self.batch_size
+            raise ValueError(f"pictures: {self.pictures}; at least {least}, a batch for each of the {self.curve_points} curve_points")
+        if self.trunk == "frozen" and self.weights is None:
+            raise ValueError("trunk: 'frozen' with no weights; a frozen trunk needs weights that were loaded")
+        return self
+
+    @property
+    def target_name(self) -> str:
+        return self.target or get_task(self.task).default_target
+
+    def set_points(self) -> tuple[int, ...]:
+        """Pictures seen at which the training loss is noted, ascending; the last is the length."""
+        return tuple(self.pictures * k // self.curve_points for k in range(1, self.curve_points + 1))
+
+    def evaluation_points(self) -> tuple[int, ...]:
+        """The set points at which val is evaluated and the trial reports."""
+        every = self.curve_points // self.evaluations
+        return self.set_points()[every - 1 :: every]
+
+
+class Point(BaseModel):
+    """A point queued by hand; what is left out is drawn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    task: str
+    learning_rate: Positive | None = None
+    head_multiplier: Positive | None = None
+    outlier_sd: Positive | None | Literal["drawn"] = "drawn"
+
+    def given(self) -> dict[str, Any]:
+        point: dict[str, Any] = {"task": self.task}
+        point |= {name: value for name in ("learning_rate", "head_multiplier") if (value := getattr(self, name)) is not None}
+        return point if self.outlier_sd == "drawn" else point | {"outlier_sd": self.outlier_sd}
+
+
+SEARCHED = ("task", "learning_rate", "head_multiplier", "outlier_sd", "seed", "threads")
+RUNTIME_FIELDS = ("trials", "queue", "shards", "question")  # may change between runs of one sweep; anything else makes it another sweep
+
+
+class Sweep(BaseModel):
+    """A question, the space that is searched for its answer, and what every trial shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    question: str = ""
+    shards: str  # a folder that `peoria pack` made
+    trials: Count = 60  # finished or pruned trials of the searched space; the paper's are extra
+    space: Space = Space()
+    shared: dict[str, Any] = {}  # fields of TrialConfig that all trials have in common
+    queue: tuple[Point, ...] = ()  # tried first
+    paper: bool = False  # run the paper's three experiments too, outside the searched space
+    startup_per_task: Count = 4  # random points of each task before the searcher models anything
+    prune: bool = True
+    reduction_factor: Annotated[int, Field(ge=2)] = 3  # of the pruner: one in so many goes past each rung
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _shared_is_a_trial(self) -> "Sweep":
+        searched = sorted(set(self.shared) & set(SEARCHED))
+        if searched:
+            raise ValueError(f"shared: {', '.join(searched)}; what is searched or drawn for each trial has no shared value")
+        for task in self.space.task:
+            try:
+                TrialConfig.model_validate({"task": task, "learning_rate": 1e-3, **self.shared})
+            except ValidationError as error:
+                raise ValueError("\n".join(_problems(error, "shared."))) from None
+        return self
+
+    def trial(self, point: dict[str, Any], *, seed: int, threads: int) -> TrialConfig:
+        return TrialConfig.model_validate({**self.shared, **point, "seed": seed, "threads": threads})
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it this sweep and no other, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+def validated(model: type[ModelT], values: dict[str, Any], where: str) -> ModelT:
+    """``model`` made of ``values``.
+
+    Raises:
+        ConfigError: naming every unknown key and every wrong value at once.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(*_problems(error, f"{where}: "), hint=f"fields of {model.__name__}: {', '.join(model.model_fields)}") from None
+
+
+def _problems(error: ValidationError, prefix: str) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        text = problem["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            text = "unknown key; see the fields below"
+        elif where and problem["type"] != "value_error":
+            text = f"{problem['input']!r}; {text}"
+        lines += [f"{prefix}{where}{': ' if where else ''}{line}" for line in text.splitlines()]
+    return lines
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """The one ``SWEEP`` value of a sweep file.
+
+    Raises:
+        ConfigError: no such file, it does not run, or it has no ``SWEEP``.
+    """
+    import runpy
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; a sweep file is Python with one SWEEP value", hint="see sweeps/demo.py")
+    try:
+        found = runpy.run_path(str(path), run_name="peoria_sweep_file")
+    except ValidationError as error:
+        raise ConfigError(*_problems(error, f"{path}: "), hint=f"fields of {error.title}: see peoria/config.py") from None
+    except SyntaxError as error:
+        raise ConfigError(f"{path}: line {error.lineno}: {error.msg}; a sweep file is Python") from None
+    if not isinstance(found.get("SWEEP"), Sweep):
+        raise ConfigError(f"{path}: no SWEEP; a sweep file ends with SWEEP = Sweep(...)", hint="see sweeps/demo.py")
+    sweep: Sweep = found["SWEEP"]
+    return sweep

@@ -1,0 +1,73 @@
+"""Curves as MLflow is to hold them: finite values, few enough points, and each point able to tell its own step."""
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+MAX_POINTS = 500  # a curve; MLflow's chart view becomes slow above
+MAX_KEYS = 40  # metrics a run, the marker among them
+MARKERS = {"pictures_seen", "trials_ended"}  # every point carries one, its own step
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    step: int  # pictures seen; on the sweep itself, trials ended
+    metrics: dict[str, float]  # finite, with the marker
+
+
+def read_points(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """The whole lines of a journal, steps ascending; a line torn by a kill, and a step that was written again after it, are left out."""
+    found: list[tuple[int, dict[str, Any]]] = []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
+        try:
+            point = json.loads(line) if line.endswith(b"\n") else None
+        except ValueError:
+            continue
+        if isinstance(point, dict) and (not found or point["step"] > found[-1][0]):
+            found.append((int(point["step"]), point["metrics"]))
+    return found
+
+
+def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[CurvePoint]:
+    """Points with finite values only, of the MAX_KEYS - 1 metrics that came first, and the marker."""
+    keys: dict[str, None] = {}
+    for _, metrics in raw:
+        keys |= dict.fromkeys(key for key in sorted(metrics) if is_finite(metrics[key]) and key != "pictures_seen")
+    allowed = set(list(keys)[: MAX_KEYS - 1])
+    points = []
+    for step, metrics in raw:
+        finite = {mlflow_name(key): float(value) for key, value in sorted(metrics.items()) if key in allowed and is_finite(value)}
+        points.append(CurvePoint(step, finite | {"pictures_seen": float(step)}))
+    return points
+
+
+def thinned(points: list[CurvePoint], length: int | None, *, ended: bool) -> tuple[CurvePoint, ...]:
+    """At most MAX_POINTS values of each metric: the first in each of equal stretches of ``length`` pictures, and the last point once the run has ended.
+
+    Each metric is thinned by itself, for there are more values of the training loss than of val; the marker stays with every point. What stays
+    depends on the points before it alone (but for the last one), so that a curve that grows is only ever added to.
+    """
+    kept: list[CurvePoint] = []
+    cells: dict[str, int] = {}
+    counts: dict[str, int] = {}
+    for index, point in enumerate(points):
+        cell = point.step * (MAX_POINTS - 2) // length if length else index
+        fresh = [name for name in point.metrics if name not in MARKERS and cell > cells.get(name, -1) and counts.get(name, 0) < MAX_POINTS - 1]
+        if ended and index == len(points) - 1 and not fresh:
+            fresh = [name for name in point.metrics if name not in MARKERS]
+        if fresh or point.metrics.keys() <= MARKERS:
+            kept.append(CurvePoint(point.step, {name: value for name, value in point.metrics.items() if name in fresh or name in MARKERS}))
+        for name in fresh:
+            cells[name], counts[name] = cell, counts.get(name, 0) + 1
+    return tuple(kept)
+
+
+def mlflow_name(key: str) -> str:
+    return re.sub(r"[^\w\-. :/]", "_", key)[:250]
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

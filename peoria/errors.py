@@ -1,0 +1,37 @@
+"""What a user of the study can be told: every text says what was found, what is accepted, and what to do next."""
+
+
+class PeoriaError(ValueError):
+    """Something that the person at the keyboard can mend; the command line prints it without a traceback.
+
+    The text reads ``<field or file>: <what was found>; <what is accepted>``, one line a problem, then ``hint: <next step>``.
+    """
+
+    def __init__(self, *problems: str, hint: str = "") -> None:
+        self.problems = problems
+        self.hint = hint
+        super().__init__("\n".join(problems) + (f"\nhint: {hint}" if hint else ""))
+
+
+class ConfigError(PeoriaError):
+    """A sweep file or a flag that cannot be what was meant."""
+
+
+class WeightsError(PeoriaError):
+    """A file of weights that cannot be read, or that holds nothing for this net."""
+
+
+class SweepError(PeoriaError):
+    """A sweep that cannot start or go on: held by another process, or of another definition than before."""
+
+
+class ReportError(PeoriaError):
+    """A sweep that cannot be judged yet."""
+
+
+class DivergedError(PeoriaError):
+    """Training met a loss that is not finite; carries the step (pictures seen) and the settings."""
+
+    def __init__(self, step: int, loss: float, settings: dict[str, object]) -> None:
+        self.step, self.loss, self.settings = step, loss, settings
+        super().__init__(f"train/loss: {loss} at {step:,} pictures seen; a finite loss is needed ({settings})")

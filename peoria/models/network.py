@@ -1,0 +1,90 @@
+"""What every net of the study looks like from outside: pixels in, one row of outputs a picture, a trunk that may be frozen and a new last layer."""
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+CROP_PX = 227
+
+
+class Trunk(NamedTuple):
+    """A net without its last layer, as the modules of this package hand it over."""
+
+    module: nn.Module  # float32 [B, 3, h, w] to [B, num_features]
+    num_features: int
+    pixels: nn.Module  # uint8 [B, 227, 227, 3] to float32 [B, 3, h, w]; with a `description`
+    head_name: str | None  # what files of weights call the layer that the new head replaces; None where the net has no such layer
+
+
+class GlobalAverage(nn.Module):
+    """[B, C, h, w] to [B, C]; unlike nn.AdaptiveAvgPool2d, deterministic on CUDA too."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.mean(dim=(2, 3))
+
+
+class PopularityNet(nn.Module):
+    """``trunk`` (images to features), then ``head``, one new linear layer: weights gaussian with sd 0.01, bias 0 (Caffe's Flickr-style recipe).
+
+    Attributes: ``num_features``, the inputs of ``head``; ``crop_px``, the side of the crops that ``preprocess`` takes.
+    """
+
+    crop_px = CROP_PX
+
+    def __init__(self, trunk: Trunk, *, num_outputs: int) -> None:
+        super().__init__()
+        self.trunk = trunk.module
+        self.pixels = trunk.pixels
+        self.num_features = trunk.num_features
+        self.head = nn.Linear(trunk.num_features, num_outputs)
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
+        self._kept_in_eval: tuple[nn.Module, ...] = ()
+
+    @property
+    def preprocessing(self) -> str:
+        """What happens to a crop before the net sees it, in one line for the model card."""
+        return str(self.pixels.description)
+
+    def preprocess(self, pixels: Tensor) -> Tensor:
+        """RGB uint8 [B, 227, 227, 3] to what the net wants, float32 [B, 3, h, w] (channels last in memory), on the device of ``pixels``."""
+        assert pixels.dtype == torch.uint8 and pixels.shape[1:] == (CROP_PX, CROP_PX, 3), f"{pixels.dtype} {tuple(pixels.shape)}"
+        with torch.no_grad():
+            images: Tensor = self.pixels(pixels)
+        return images
+
+    def features(self, images: Tensor) -> Tensor:
+        """[B, 3, h, w] to what the head sees, float32 [B, num_features]."""
+        features: Tensor = self.trunk(images)
+        return features.float()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[B, 3, h, w] to float32 [B, num_outputs]."""
+        features = self.features(images)
+        # Never in bfloat16, which tells 0.501 from 0.503 only: scores would be tied by the hundred, and ranks are what is measured.
+        with torch.autocast(features.device.type, enabled=False):
+            outputs: Tensor = self.head(features)
+        return outputs
+
+    def trunk_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Names (as in the trunk's own state dict) and parameters of everything below the head."""
+        return self.trunk.named_parameters()
+
+    def freeze(self, names: Iterable[str]) -> None:
+        """Keep these entries of the trunk's state dict as they are; a layer that is frozen whole stays in evaluation mode, and so does dropout once all is frozen."""
+        frozen = set(names)
+        for name, parameter in self.trunk_parameters():
+            parameter.requires_grad_(name not in frozen)
+        state = [name for name in self.trunk.state_dict() if not name.endswith("num_batches_tracked")]
+        layers = {name.rpartition(".")[0] for name in state} - {name.rpartition(".")[0] for name in state if name not in frozen}
+        self._kept_in_eval = (self.trunk,) if frozen.issuperset(state) else tuple(self.trunk.get_submodule(layer) for layer in sorted(layers))
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "PopularityNet":
+        """As usual, but what is frozen stays in evaluation mode: no dropout in front of a head on a frozen trunk, no running averages that move."""
+        super().train(mode)
+        for module in self._kept_in_eval:
+            module.eval()
+        return self

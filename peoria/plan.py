@@ -1,0 +1,124 @@
+"""What a sweep will do, said before it does it: trials, disk, and what its val split could show at all."""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from peoria import metrics
+from peoria.config import Sweep
+from peoria.errors import ConfigError
+from peoria.evaluate import objective_name
+from peoria.paper import paper_points
+from peoria.targets import kept_by_cut
+from shards.labels import Labels
+
+EFFECT_OF_INTEREST = 0.1
+BYTES_A_PICTURE = 256 * 256 * 3
+NUM_MODELS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of a sweep before it starts."""
+
+    objective: str
+    num_train: int
+    num_val: int
+    standard_error: float  # of the objective on this val split, for a score that knows nothing
+    best_of_null: float  # what the best of all trials would reach by chance alone
+    detectable: float  # smallest effect seen four times in five
+    disk_bytes: int
+    warnings: tuple[str, ...]
+
+
+def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, cache: Path, cached_bytes: int) -> Plan:
+    """
+    Raises:
+        ConfigError: the val split cannot rank, a task has no column to train on, or the disk is too small.
+    """
+    objective = objective_name(train, val)
+    if train.favorites is None and "classification" in sweep.space.task:
+        raise ConfigError(
+            "task: 'classification' with no favorites column in the packed set; it learns whether a picture was favourited",
+            hint="leave classification out of the space, or pack a table with favorites",
+        )
+    error = objective_standard_error(val, objective)
+    detectable = metrics.detectable(error)
+    warnings = []
+    if detectable > EFFECT_OF_INTEREST:
+        warnings.append(
+            f"val: an effect of ρ {EFFECT_OF_INTEREST} could not be seen with these {len(val):,} pictures (the smallest that could is "
+            f"{detectable:.2f}); the sweep will rank trials largely by chance"
+        )
+    if not any(train.owners != ""):
+        warnings.append("owners unknown: intervals are per picture, leakage by owner is not controlled")
+    if val.favorites is not None and (positive := int((val.favorites >= 1).sum())) < 30:
+        warnings.append(f"val: {positive} pictures with a favourite; gini_fav, half of the objective, rests on them")
+    for sd in sweep.space.outlier_sd:
+        kept = kept_by_cut(train, sd).mean()
+        if kept < 0.9:
+            warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
+    num_decoded = len(train) + len(val)
+    model = model_bytes(sweep)
+    models = (NUM_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
+    checkpoints = 2 * concurrent * 2 * model  # weights and momentum; two while one replaces the other
+    disk = max(0, num_decoded * BYTES_A_PICTURE - cached_bytes) + models + checkpoints
+    free = disk_free(cache)
+    if disk > free:
+        raise ConfigError(f"{cache}: {disk / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", hint="choose another disk with --home")
+    expected = metrics.expected_best_of(sweep.trials, error)
+    return Plan(objective, len(train), len(val), error, expected, detectable, disk, tuple(warnings))
+
+
+def objective_standard_error(val: Labels, objective: str) -> float:
+    """Standard error of the objective of a score that knows nothing, owners' clustering included.
+
+    ``rank_mean`` averages two rank statistics of one score, whose correlation under the null is that of rank(views) with favourited; the
+    variance of ``gini_fav`` is Mann-Whitney's (n + 1) / (3 n₁ n₀).
+    """
+    rho_error = metrics.standard_error(val.views, val.owners)
+    if objective == "rho_views":
+        return rho_error
+    assert val.favorites is not None
+    positive = val.favorites >= 1
+    n, ones = len(positive), int(positive.sum())
+    clustering = rho_error * math.sqrt(n - 1)  # square root of the design effect
+    gini_error = clustering * math.sqrt((n + 1) / (3 * ones * (n - ones)))
+    together = metrics.spearman(val.views.astype(np.float64), positive.astype(np.float64))
+    return 0.5 * math.sqrt(rho_error**2 + gini_error**2 + 2 * together * rho_error * gini_error)
+
+
+def model_bytes(sweep: Sweep) -> int:
+    """Size of one trial's weights."""
+    from peoria.models import build
+
+    config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
+    net, _ = build(config.net, head=config.head, num_outputs=2, seed=0)
+    return sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
+
+
+def disk_free(folder: Path) -> int:
+    """Free bytes of the disk that ``folder`` is or will be on."""
+    import shutil
+
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: int, where: str, owed: int, finished: int) -> str:
+    config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
+    fixed = len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0
+    lines = [
+        f"sweep {sweep.name}{f' ({control} control)' if control else ''}: {sweep.question or 'no question stated'}",
+        f"  trials      {owed} owed of {sweep.trials}{f', {finished} finished before' if finished else ''}"
+        f"{f'; and {fixed} of the paper, outside the searched space' if fixed else ''}; {concurrent} at a time, {where}",
+        f"  each        {config.net} ({config.head} head), {config.pictures:,} pictures seen of {plan.num_train:,}, "
+        f"{config.evaluations} evaluations on all {plan.num_val:,} val pictures",
+        f"  objective   {plan.objective}; its standard error on this val split is {plan.standard_error:.3f}: the best of {sweep.trials} trials "
+        f"that know nothing would reach {plan.best_of_null:+.3f}",
+        f"  disk        {plan.disk_bytes / 1e9:.2f} GB at most",
+    ]
+    return "\n".join(lines + [f"  warning     {text}" for text in plan.warnings])

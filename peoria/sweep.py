@@ -1,0 +1,293 @@
+"""A sweep from its definition to its record: checks, lock, baselines, trials, and the copy that MLflow gets."""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peoria.baselines import all_baselines
+from peoria.book import Assignment, TrialBook, write_json
+from peoria.config import Control, Sweep
+from peoria.data import Dataset, open_dataset
+from peoria.environment import environment
+from peoria.errors import SweepError
+from peoria.lock import sweep_lock
+from peoria.plan import make_plan, render_plan
+from peoria.records import sweep_folder
+from peoria.trial import messages
+from shards.read import ShardSet
+
+DEFINITION = "sweep.json"
+FINISHED = "finished.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How and where a sweep runs; nothing here changes what it asks."""
+
+    home: Path = Path("data")
+    trials: int | None = None  # None: what the sweep file says
+    hours: float | None = None
+    concurrent: int | None = None  # None: as many as the CPUs (or GPUs) carry
+    cpus_per_trial: int = 1
+    gpus_per_trial: float = 0.0
+    local: bool = False  # in this process, one after another
+    control: Control | None = None
+    tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
+    storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a run of the sweep left."""
+
+    folder: Path
+    counts: dict[str, int]
+    best: str | None
+    undelivered: str | None  # what MLflow has not got yet
+
+    @property
+    def complete(self) -> bool:
+        return self.counts["owed"] == 0 and self.counts["fixed_owed"] == 0
+
+
+def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResult:
+    """Runs what the sweep owes: all of it at first, the rest after an interruption.
+
+    Raises:
+        ConfigError: the sweep cannot be run on these data.
+        SweepError: it is held by another process, or defined otherwise than before.
+        DamagedShardError: a shard is not what was packed; names it.
+    """
+    if options.trials is not None:
+        sweep = sweep.model_copy(update={"trials": options.trials})
+    if options.control is not None:
+        sweep = sweep.model_copy(update={"name": f"{sweep.name}-{options.control}"})
+    folder = sweep_folder(options.home, sweep.name)
+    with sweep_lock(folder, sweep.name):
+        shard_set = ShardSet(Path(sweep.shards))
+        refuse_another(folder, sweep, shard_set.manifest.identity, options.control)
+        shard_set.verify_files(["train", "val"])
+        dataset = open_dataset(shard_set.root, options.cache, control=options.control)
+        concurrent = options.concurrent or default_concurrency(options)
+        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
+        plan = make_plan(
+            sweep,
+            dataset.train.labels,
+            dataset.val.labels,
+            concurrent=concurrent,
+            cache=options.cache,
+            cached_bytes=sum(split.pixels.nbytes for split in (dataset.train, dataset.val)),
+        )
+        counts = book.counts()
+        where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
+        say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
+        (folder / FINISHED).unlink(missing_ok=True)
+        write_definition(folder, sweep, dataset, options, plan.objective, plan.standard_error)
+        with tracking(folder, options, say) as projector:
+            write_baselines(folder, sweep, dataset, say)
+            status = "failed"
+            try:
+                execute(book, sweep, options, concurrent, say)
+                status = "finished" if book.counts()["owed"] + book.counts()["fixed_owed"] == 0 else "interrupted"
+            except KeyboardInterrupt:
+                status = "interrupted"
+                raise
+            finally:
+                write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
+                draw_plots(book, folder)
+        ranking = book.ranking()
+        best = f"{ranking[0].number:04d}" if ranking else None
+        return SweepResult(folder, book.counts(), best, projector.undelivered)
+
+
+def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int, say: Say) -> None:
+    def spec(assignment: Assignment) -> dict[str, Any]:
+        return {
+            "key": assignment.key,
+            "folder": str(assignment.folder.resolve()),
+            "config": assignment.config.model_dump(mode="json"),
+            "shards": str(Path(sweep.shards).resolve()),
+            "cache": str(options.cache.resolve()),
+            "control": options.control,
+        }
+
+    def ended(key: str) -> None:
+        say(progress_line(book, key))
+
+    counts = book.counts()
+    if counts["owed"] + counts["fixed_owed"] == 0:
+        return
+    seconds = None if options.hours is None else options.hours * 3600
+    if options.local:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (assignment := book.next()) is not None:
+            running = messages(spec(assignment))
+            for message in running:
+                if not book.record(assignment.key, **message):
+                    ended(assignment.key)
+                    break
+                if deadline is not None and time.monotonic() > deadline:
+                    running.close()
+                    return
+            running.close()
+        return
+
+    from peoria.executor import Desk, connect, disconnect, run_with_ray
+
+    connect(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
+    try:
+        run_with_ray(
+            Desk(book, spec, ended, {}),
+            book.folder / "tune",
+            concurrent=concurrent,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+            seconds=seconds,
+        )
+    finally:
+        disconnect()
+
+
+def progress_line(book: TrialBook, key: str) -> str:
+    folder = book.trial_folder(key)
+    outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
+    counts = book.counts()
+    value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
+    error = f"  {outcome['error'].strip().splitlines()[-1]}" if outcome["error"] else ""
+    return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
+
+
+def default_concurrency(options: RunOptions) -> int:
+    if options.local:
+        return 1
+    if os.environ.get("RAY_ADDRESS"):
+        return 8  # of a cluster that grows; the ceiling of what is asked for at once
+    cpus = len(os.sched_getaffinity(0)) // options.cpus_per_trial
+    if options.gpus_per_trial:
+        import torch
+
+        return max(1, min(cpus, int(torch.cuda.device_count() / options.gpus_per_trial)))
+    return max(1, cpus)
+
+
+def refuse_another(folder: Path, sweep: Sweep, identity: str, control: str | None) -> None:
+    """
+    Raises:
+        SweepError: the folder holds a sweep of this name with another definition or other data; names each difference.
+    """
+    path = folder / DEFINITION
+    if not path.exists():
+        return
+    before = json.loads(path.read_text())
+    problems = [
+        f"{sweep.name}: {name}: {json.dumps(was)} before, {json.dumps(now)} now; a sweep goes on as it was defined"
+        for name, was, now in differences(before["definition"], sweep.definition())
+    ]
+    if before["identity"] != identity:
+        problems.append(f"{sweep.name}: data {before['identity'][:12]} before, {identity[:12]} now; a sweep goes on with the pictures it began with")
+    if problems:
+        raise SweepError(*problems, hint=f"give the sweep another name, or remove {folder}")
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        was, is_ = before.get(name), now.get(name)
+        if isinstance(was, dict) and isinstance(is_, dict):
+            found += differences(was, is_, f"{prefix}{name}.")
+        elif was != is_:
+            found.append((f"{prefix}{name}", was, is_))
+    return found
+
+
+def write_definition(folder: Path, sweep: Sweep, dataset: Dataset, options: RunOptions, objective: str, error: float) -> None:
+    path = folder / DEFINITION
+    started = json.loads(path.read_text())["started_at"] if path.exists() else time.time()
+    keys = dataset.val.labels.keys
+    write_json(
+        path,
+        {
+            "name": sweep.name,
+            "question": sweep.question,
+            "definition": sweep.definition(),
+            "trials": sweep.trials,
+            "shards": sweep.shards,
+            "identity": dataset.identity,
+            "control": options.control,
+            "environment": environment(),
+            "started_at": started,
+            "tasks": list(sweep.space.task),
+            "objective": objective,
+            "se_objective": error,
+            "val_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
+            "num_train": len(dataset.train),
+            "num_val": len(keys),
+        },
+    )
+
+
+def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> None:
+    """Fits and evaluates the baselines once; on a restart they are there."""
+    root = folder / "baselines"
+    if (root / "done.json").exists():
+        return
+    config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
+    names = []
+    for baseline in all_baselines(dataset, config, sweep.space.task):
+        scores = baseline.predict(dataset.val)
+        found = scores.metrics(dataset.val.labels)
+        metrics = {f"val/{name}": value for name, value in found.items() if "(" not in name}
+        constants = {name: value for name, value in found.items() if "(" in name}
+        (root / baseline.name).mkdir(parents=True, exist_ok=True)
+        if scores.views is not None and scores.favorites is not None:
+            np.savez(root / baseline.name / "val_scores.npz", keys=dataset.val.labels.keys, views=scores.views, favorites=scores.favorites)
+        described = {"name": baseline.name, "label": baseline.label, "kind": baseline.kind, "metrics": metrics, "constants": constants}
+        write_json(root / baseline.name / "baseline.json", described)
+        names.append(baseline.name)
+        gini = f"  gini_fav {found['gini_fav']:+.3f}" if "gini_fav" in found else ""
+        say(f"  baseline {baseline.label:<28} rho_views {found['rho_views']:+.3f}{gini}")
+    write_json(root / "done.json", names)
+
+
+def draw_plots(book: TrialBook, folder: Path) -> None:
+    from peoria.plots import sweep_plots
+
+    if any(trial.state.is_finished() for trial in book.searched.get_trials(deepcopy=False)):
+        sweep_plots(book.searched, folder / "report" / "plots")
+
+
+class tracking:  # noqa: N801 - reads as a statement
+    """``with tracking(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
+
+    def __init__(self, folder: Path, options: RunOptions, say: Say) -> None:
+        from peoria.projector import Projector
+        from peoria.stores import default_tracking_uri
+        from peoria.tracking import Tracker
+
+        self.undelivered: str | None = None
+        self._say = say
+        self._projector: Projector | None = None
+        if options.tracking != "off":
+            self.uri = options.tracking or default_tracking_uri(options.home)
+            self._projector = Projector(Tracker(self.uri), folder)
+
+    def __enter__(self) -> "tracking":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._projector is not None:
+            self.undelivered = self._projector.close()
+            if self.undelivered:
+                self._say(f"  MLflow has not got everything yet: {self.undelivered}")

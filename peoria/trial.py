@@ -1,0 +1,42 @@
+"""One trial where it runs, in a worker or in the process itself: reports out, whatever goes wrong inside."""
+
+import functools
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from peoria.config import TrialConfig
+from peoria.data import Dataset, open_dataset
+from peoria.errors import DivergedError
+from peoria.train import train
+
+ORPHAN_S = 120  # how long a trial waits for a worker of a killed driver to be gone
+
+
+@functools.lru_cache(maxsize=1)  # an actor that is used again keeps the data open
+def _dataset(shards: str, cache: str, control: str | None) -> Dataset:
+    return open_dataset(Path(shards), Path(cache), control=control)
+
+
+def messages(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Runs the trial of ``spec`` (key, folder, config, shards, cache, control) and yields what the book records, the last one with an end
+    status. This is the trial boundary: what goes wrong inside becomes ``diverged`` or ``failed``, with its traceback."""
+    folder = Path(spec["folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        # Held by the process: a worker that outlives its killed driver must not write beside its successor.
+        with FileLock(folder / ".lock", timeout=ORPHAN_S):
+            for report in train(TrialConfig.model_validate(spec["config"]), _dataset(spec["shards"], spec["cache"], spec["control"]), folder):
+                yield {**asdict(report), "error": None}
+    except DivergedError as error:
+        yield _end("diverged", str(error), error.step)
+    except Exception:
+        yield _end("failed", traceback.format_exc())
+
+
+def _end(status: str, error: str, step: int = 0) -> dict[str, Any]:
+    return {"step": step, "status": status, "objective": None, "metrics": {}, "points": [], "error": error}

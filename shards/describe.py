@@ -1,0 +1,136 @@
+"""What is in a packed set: the paper's Tables 1 and 2 and Figure 2, for the whole and for each split, and what was left out and why."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from shards.errors import ShardsError
+from shards.histograms import draw
+from shards.manifest import LEDGER, SPLITS, write_atomic
+from shards.read import ShardSet
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+COUNTS = ("views", "favorites", "comments")
+
+
+def describe(root: Path) -> dict[str, Any]:
+    """Sums over the set; no row of it. Raises ShardsError and DamagedShardError.
+
+    ``parts`` holds "total" and each split that has pictures: ``num_pictures``, ``share`` of all, ``num_owners``, ``num_unknown_owners``,
+    ``largest_owner_share``, ``counts`` (Table 1: mean, sd with n - 1, max, share_zero, for each count that the table had) and
+    ``correlations`` (Table 2: Pearson, upper triangle as "views favorites"; null where a count does not vary).
+    """
+    shard_set = ShardSet(root)
+    manifest, table = shard_set.manifest, shard_set.table
+    split = np.array(table["split"].to_pylist(), dtype=np.str_)
+    parts = {"total": _part(table, len(table))}
+    for name in SPLITS:
+        if (split == name).any():
+            parts[name] = _part(table.filter(split == name), len(table))
+    return {
+        "table": manifest.source.table,
+        "identity": manifest.identity,
+        "num_rows": manifest.source.num_rows,
+        "num_kept": manifest.num_kept,
+        "num_rejected": manifest.num_rejected,
+        "rejected": _reasons(root),
+        "num_shards": len(manifest.shards),
+        "num_bytes": sum(shard.bytes for shard in manifest.shards),
+        "uploaded_at": _range(table, "uploaded_at"),
+        "observed_at": _range(table, "observed_at"),
+        "parts": parts,
+    }
+
+
+def render_text(found: dict[str, Any]) -> str:
+    """``found`` as lines to read, 100 columns at most."""
+    lines = [
+        f"{found['table']}: {found['num_rows']:,} rows = {found['num_kept']:,} kept + {found['num_rejected']:,} left out",
+        f"{found['num_shards']:,} shards, {found['num_bytes'] / 1e6:,.1f} MB; identity {found['identity'][:16]}",
+    ]
+    lines += [f"{name}: {found[name][0]} to {found[name][1]}" for name in ("uploaded_at", "observed_at") if found[name]]
+    lines += [f"  left out, {reason}: {num:,}" for reason, num in found["rejected"].items()]
+    lines += ["", f"{'':12}{'pictures':>10}{'share':>9}{'owners':>9}{'unknown':>9}{'largest owner':>15}"]
+    for name, part in found["parts"].items():
+        largest = "" if part["largest_owner_share"] is None else f"{part['largest_owner_share']:.2%}"
+        lines.append(f"{name:12}{part['num_pictures']:>10,}{part['share']:>9.2%}{part['num_owners']:>9,}{part['num_unknown_owners']:>9,}{largest:>15}")
+    lines += ["", "Popularity (paper, Table 1)", f"{'':22}{'mean':>12}{'sd':>12}{'max':>13}{'zeros':>9}"]
+    for name, part in found["parts"].items():
+        for count, row in part["counts"].items():
+            sd = "" if row["sd"] is None else f"{row['sd']:,.2f}"
+            lines.append(f"{name:10}{count:12}{row['mean']:>12,.2f}{sd:>12}{row['max']:>13,}{row['share_zero']:>9.1%}")
+    pairs = list(found["parts"]["total"]["correlations"])
+    if pairs:
+        lines += ["", "Pearson correlations (paper, Table 2)", f"{'':10}" + "".join(f"{pair.replace(' ', ', '):>22}" for pair in pairs)]
+        for name, part in found["parts"].items():
+            values = ["no variation" if part["correlations"][pair] is None else f"{part['correlations'][pair]:.2f}" for pair in pairs]
+            lines.append(f"{name:10}" + "".join(f"{value:>22}" for value in values))
+    return "\n".join(lines) + "\n"
+
+
+def write_description(root: Path, out: Path) -> list[Path]:
+    """Writes describe.json, describe.txt and describe.png (the paper's Figure 2) into ``out``. Raises ShardsError and DamagedShardError."""
+    found = describe(root)
+    views = ShardSet(root).table["views"].to_numpy()
+    files = {
+        "describe.json": (json.dumps(found, sort_keys=True, indent=1, allow_nan=False) + "\n").encode(),
+        "describe.txt": render_text(found).encode(),
+        "describe.png": draw(views),
+    }
+    try:
+        for name, data in files.items():
+            write_atomic(out / name, data)
+    except OSError as error:
+        raise ShardsError(f"{out}: {error.strerror}; a folder that can be written to") from None
+    return [out / name for name in files]
+
+
+def _part(table: "pa.Table", num_all: int) -> dict[str, Any]:
+    counts = {name: table[name].to_numpy() for name in COUNTS if name in table.column_names}
+    owners = Counter(owner for owner in table["owner"].to_pylist() if owner)
+    return {
+        "num_pictures": len(table),
+        "share": len(table) / num_all,
+        "num_owners": len(owners),
+        "num_unknown_owners": len(table) - owners.total(),
+        "largest_owner_share": max(owners.values()) / len(table) if owners else None,
+        "counts": {name: _summary(column) for name, column in counts.items()},
+        "correlations": {
+            f"{first} {second}": _pearson(counts[first], counts[second])
+            for i, first in enumerate(counts)
+            for second in list(counts)[i + 1 :]
+        },
+    }  # fmt: skip
+
+
+def _summary(column: np.ndarray) -> dict[str, Any]:
+    return {
+        "mean": float(column.mean()),
+        "sd": float(column.std(ddof=1)) if len(column) > 1 else None,
+        "max": int(column.max()),
+        "share_zero": float((column == 0).mean()),
+    }
+
+
+def _pearson(first: np.ndarray, second: np.ndarray) -> float | None:
+    if len(first) < 2 or first.min() == first.max() or second.min() == second.max():
+        return None
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _reasons(root: Path) -> dict[str, int]:
+    """Most frequent first."""
+    import pyarrow.parquet as pq
+
+    reasons = Counter(reason for reason in pq.read_table(root / LEDGER, columns=["reason"])["reason"].to_pylist() if reason)
+    return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _range(table: "pa.Table", name: str) -> list[str] | None:
+    times = [time for time in table[name].to_pylist() if time is not None] if name in table.column_names else []
+    return [f"{time:%Y-%m-%d}" for time in (min(times), max(times))] if times else None

@@ -1,0 +1,132 @@
+"""Which pictures train, which validate, which test: pure functions on arrays, the same on every machine and in every order of rows.
+
+Owners are never merged: chains of near-duplicates would tie thousands of them together.
+"""
+
+import hashlib
+
+import numpy as np
+
+from shards.errors import ShardsError
+from shards.manifest import SplitRule
+
+MIN_QUALITY = 50  # PDQ's own advice: hashes of flatter pictures are noise
+MAX_BITS = 15  # 16 bands: two hashes no more than 15 bits apart agree in at least one
+_PAIRS_AT_ONCE = 2_000_000  # about 250 MB
+
+
+def check_rule(rule: SplitRule) -> None:
+    """Raises ShardsError with everything that is wrong."""
+    problems = []
+    shares = [rule.train, rule.val, rule.test]
+    if min(shares) < 0 or abs(sum(shares) - 1) > 1e-9:
+        problems.append(f"split rule: shares {shares}; three that are not negative and sum to 1")
+    if rule.max_per_owner < 1:
+        problems.append(f"split rule: max_per_owner {rule.max_per_owner}; at least 1")
+    if not 0 <= rule.near_duplicate_bits <= MAX_BITS:
+        problems.append(f"split rule: near_duplicate_bits {rule.near_duplicate_bits}; 0 to {MAX_BITS}")
+    if problems:
+        raise ShardsError(*problems)
+
+
+def assign(owners: np.ndarray, ids: np.ndarray, rule: SplitRule) -> np.ndarray:
+    """The split of each picture, str [N]: by the hash of its owner, or of its id where the owner is unknown ("")."""
+    upper = {"train": rule.train, "val": rule.train + rule.val}
+    found: dict[tuple[str, str], str] = {}
+    splits = np.empty(len(ids), dtype="U5")
+    for i, (owner, identity) in enumerate(zip(owners, ids, strict=True)):
+        name = ("owner", str(owner)) if owner else ("id", str(identity))
+        if name not in found:
+            fraction = _hash64(rule.seed, *name) / 2**64
+            found[name] = next((split for split, edge in upper.items() if fraction < edge), "test")
+        splits[i] = found[name]
+    return splits
+
+
+def shuffle_order(ids: np.ndarray, rule: SplitRule) -> np.ndarray:
+    """Indices int64 [N] that put the pictures into the order of the shards: by the hash of the id, so that shards are shuffled already."""
+    return _by_hash(ids, rule, "order")
+
+
+def cap_owners(owners: np.ndarray, ids: np.ndarray, splits: np.ndarray, rule: SplitRule) -> np.ndarray:
+    """bool [N], True for the surplus: in val and in test an owner keeps ``max_per_owner`` pictures, chosen by the hash of the id."""
+    surplus = np.zeros(len(ids), dtype=bool)
+    counts: dict[str, int] = {}
+    for i in _by_hash(ids, rule, "cap"):
+        if splits[i] == "train" or not owners[i]:
+            continue
+        counts[owners[i]] = counts.get(owners[i], 0) + 1
+        surplus[i] = counts[owners[i]] > rule.max_per_owner
+    return surplus
+
+
+def near_duplicates(hashes: np.ndarray, quality: np.ndarray, splits: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which pictures give way to a near-duplicate in another split: train to val and test, val to test.
+
+    ``hashes`` is uint8 [N, 32], ``quality`` int [N], ``splits`` str [N]. Returns the index of the copy that stays, int64 [N], -1 for a
+    picture that stays itself, and the distance in bits, int64 [N]. Of several copies the nearest is named, then the first. A picture that
+    gave way makes no other give way.
+    """
+    keeper = np.full(len(splits), -1, dtype=np.int64)
+    bits = np.zeros(len(splits), dtype=np.int64)
+    matchable = quality >= MIN_QUALITY
+    for giving, staying in (("val", ("test",)), ("train", ("val", "test"))):
+        query = np.flatnonzero((splits == giving) & matchable)
+        base = np.flatnonzero(np.isin(splits, staying) & matchable & (keeper < 0))
+        nearest, distance = nearest_within(hashes[query], hashes[base], max_bits)
+        hit = nearest >= 0
+        keeper[query[hit]] = base[nearest[hit]]
+        bits[query[hit]] = distance[hit]
+    return keeper, bits
+
+
+def nearest_within(query: np.ndarray, base: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """For each of ``query`` (uint8 [Q, 32]) the nearest of ``base`` (uint8 [B, 32]) no more than ``max_bits`` away.
+
+    Exact. Returns the index into base, the first of the nearest, -1 without one, and the distance; both int64 [Q].
+    """
+    assert 0 <= max_bits <= MAX_BITS, max_bits
+    if not len(query) or not len(base):
+        return np.full(len(query), -1, dtype=np.int64), np.zeros(len(query), dtype=np.int64)
+    query_words, _, query_of = _distinct(query)
+    base_words, base_first, _ = _distinct(base)
+    best = np.full(len(query_words), np.iinfo(np.int64).max)  # distance x 2^32 + index into base: the smallest is nearest, then first
+    for band in range(16):
+        query_band = query_words.view(np.uint16)[:, band]
+        base_band = base_words.view(np.uint16)[:, band]
+        order = np.argsort(base_band, kind="stable")
+        ordered = base_band[order]
+        start = np.searchsorted(ordered, query_band, "left")
+        count = np.searchsorted(ordered, query_band, "right") - start
+        total = np.cumsum(count)
+        low = 0
+        while low < len(count):  # so many queries at once that their pairs fit the memory, at least one
+            done = total[low - 1] if low else 0
+            high = max(low + 1, int(np.searchsorted(total, done + _PAIRS_AT_ONCE, "right")))
+            counts = count[low:high]
+            q = np.repeat(np.arange(low, high), counts)
+            within = np.arange(len(q)) - np.repeat(np.cumsum(counts) - counts, counts)
+            b = order[np.repeat(start[low:high], counts) + within]
+            distance = np.bitwise_count(query_words[q] ^ base_words[b]).sum(axis=1, dtype=np.int64)
+            near = distance <= max_bits
+            np.minimum.at(best, q[near], (distance[near] << 32) + base_first[b[near]])
+            low = high
+    found = best[query_of]
+    hit = found < np.iinfo(np.int64).max
+    return np.where(hit, found & 0xFFFFFFFF, -1), np.where(hit, found >> 32, 0)
+
+
+def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The distinct rows as uint64 [D, 4], the first index of each, and for every row its place among them."""
+    words = np.ascontiguousarray(hashes).view(np.uint64)
+    distinct, first, place = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    return np.ascontiguousarray(distinct), first, place.reshape(-1)
+
+
+def _by_hash(ids: np.ndarray, rule: SplitRule, purpose: str) -> np.ndarray:
+    hashed = [(_hash64(rule.seed, purpose, str(identity)), str(identity)) for identity in ids]
+    return np.array(sorted(range(len(ids)), key=hashed.__getitem__), dtype=np.int64)
+
+
+def _hash64(*parts: str) -> int:
+    return int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:8])

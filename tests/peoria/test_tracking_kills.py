@@ -1,0 +1,68 @@
+"""A pass that is killed at any of its calls, before or after the server acted, is made whole by the next: nothing lost, nothing twice."""
+
+import time
+from pathlib import Path
+
+import pytest
+from mlflow_held import FaultyClient, KilledError, client_of, everything, history, runs_of
+from sweep_folder import SweepFolder
+
+from peoria.tracking import Tracker
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> SweepFolder:
+    folder = SweepFolder(tmp_path / "demo")
+    folder.trial("0000")
+    for step in range(10, 8001, 20):  # 400 points of 4 metrics: two batches
+        folder.point("0000", step, train_loss=1 / step, val_loss=2 / step, val_rank_mean=0.1)
+    folder.outcome("0000")
+    folder.trial("0001")
+    folder.points("0001", 1)
+    folder.baseline()
+    folder.report()
+    folder.finish()
+    return folder
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("survivor", [False, True], ids=["new process", "same tracker"])
+def test_the_next_pass_makes_it_whole(small: SweepFolder, mlflow_sqlite: str, when: str, survivor: bool) -> None:
+    undisturbed = Tracker(mlflow_sqlite, experiment="undisturbed")
+    client, _ = undisturbed._connect()
+    counting = FaultyClient(client, 0, when)
+    undisturbed._client = counting  # type: ignore[assignment]
+    undisturbed.project(small.path)
+    expected = everything(mlflow_sqlite, "undisturbed")
+    assert counting.num_calls > 20
+    for at in range(1, counting.num_calls + 1):
+        tracker = Tracker(mlflow_sqlite, experiment=f"killed at {at}")
+        tracker._client = FaultyClient(client, at, when)  # type: ignore[assignment]
+        with pytest.raises(KilledError):
+            tracker.project(small.path)
+        (tracker if survivor else Tracker(mlflow_sqlite, experiment=f"killed at {at}")).project(small.path)
+        assert everything(mlflow_sqlite, f"killed at {at}") == expected, at
+
+
+def test_control_a_naive_repeat_doubles_the_curve(small: SweepFolder, mlflow_sqlite: str) -> None:
+    from mlflow.entities import Metric
+
+    Tracker(mlflow_sqlite).project(small.path)
+    client, run = client_of(mlflow_sqlite), runs_of(mlflow_sqlite)["0001 regression lr 1.2e-3 ×20"]
+    for metric in client.get_metric_history(run.info.run_id, "train/loss"):
+        client.log_batch(run.info.run_id, metrics=[Metric(metric.key, metric.value, int(time.time() * 1000), metric.step)])
+    steps = [step for step, _, _ in history(mlflow_sqlite, run)["train/loss"]]
+    assert steps == [2000, 2000]
+
+
+def test_a_twin_made_by_a_request_that_was_given_up_is_removed(small: SweepFolder, mlflow_sqlite: str) -> None:
+    Tracker(mlflow_sqlite).project(small.path)
+    expected = everything(mlflow_sqlite)
+    client = client_of(mlflow_sqlite)
+    for run in runs_of(mlflow_sqlite).values():
+        tags = {key: value for key, value in run.data.tags.items() if key != "artifacts"}  # which comes later
+        client.create_run(run.info.experiment_id, start_time=run.info.start_time, tags=tags, run_name=run.info.run_name)
+    with pytest.raises(AssertionError, match="0000 regression"):  # they are there
+        everything(mlflow_sqlite)
+    Tracker(mlflow_sqlite).project(small.path)
+    assert everything(mlflow_sqlite) == expected

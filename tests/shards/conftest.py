@@ -1,0 +1,88 @@
+"""Small tables of pictures, and a small packed set, made once; a test that changes it gets a copy of its own."""
+
+import csv
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+
+from shards.pack import pack
+
+
+def photo(width: int, height: int, seed: int = 0, noise_sd: float = 3.0) -> np.ndarray:
+    """uint8 [height, width, 3]: smooth like a photograph, with grain; another one for every seed."""
+    random = np.random.default_rng(seed)
+    smooth = cv2.resize(random.uniform(0, 255, (9, 12, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+    return (smooth + random.normal(0, noise_sd, smooth.shape)).clip(0, 255).astype(np.uint8)
+
+
+def jpeg(pixels: np.ndarray, quality: int = 92) -> bytes:
+    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling="420")
+    return data
+
+
+def write_table(folder: Path, num: int, owners: Sequence[str] = (), change: dict[int, dict[str, Any]] | None = None) -> Path:
+    """``num`` pictures of their own under ``folder/images`` and their metadata.csv; ``change`` replaces cells, by row."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(1)
+    records = []
+    for i in range(num):
+        (folder / f"images/{i:03d}.jpg").write_bytes(jpeg(photo(60 + i % 7, 50 + i % 5, seed=i)))
+        record = {
+            "id": f"{i:03d}",
+            "path": f"images/{i:03d}.jpg",
+            "views": int(random.integers(0, 1000)),
+            "favorites": int(random.integers(0, 9)),
+            "owner": owners[i] if owners else f"owner{i}",
+            "uploaded_at": f"2014-03-{1 + i % 28:02d}T10:00:00Z",
+            "licence": "CC BY 2.0",
+            "title": f"Title {i}",
+        }
+        records.append(record | (change or {}).get(i, {}))
+    with open(folder / "metadata.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, list(records[0]))
+        writer.writeheader()
+        writer.writerows(records)
+    return folder / "metadata.csv"
+
+
+@pytest.fixture
+def make_table() -> Callable[..., Path]:
+    return write_table
+
+
+@pytest.fixture
+def make_photo() -> Callable[..., np.ndarray]:
+    return photo
+
+
+@pytest.fixture
+def make_jpeg() -> Callable[..., bytes]:
+    return jpeg
+
+
+@pytest.fixture(scope="session")
+def packed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 pictures of 30 owners and one row without a picture, in shards of 10; never to be changed."""
+    folder = tmp_path_factory.mktemp("table")
+    with (folder / "table.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow("id path views favorites comments owner uploaded_at tags mood".split())
+        for i in range(60):
+            (folder / f"{i}.jpg").write_bytes(jpeg(photo(300, 280, seed=i)))
+            date = f"2013-01-{1 + i % 28:02d}T00:00:00Z" if i % 7 else ""
+            writer.writerow([f"p{i}", f"{i}.jpg", i * i, int(i % 9 == 0), i % 3, f"o{i // 2}", date, "a,b", f"m{i}"])
+        writer.writerow(["gone", "gone.jpg", 1, 0, 0, "o0", "", "", ""])
+    pack(folder / "table.csv", folder / "set", keep=["mood"], processes=1, shard_size=10)
+    return folder / "set"
+
+
+@pytest.fixture
+def packed(packed_once: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(packed_once, tmp_path / "set"))
