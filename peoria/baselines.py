@@ -6,7 +6,7 @@ favours the baseline.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Baseline:
 
     name: str
     label: str
-    kind: str  # "trivial" or "learned"
+    kind: Literal["trivial", "learned"]
     predict: Callable[[SplitData], "BaselineScores"]
 
 

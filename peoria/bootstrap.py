@@ -168,8 +168,9 @@ class _Order(NamedTuple):
 
 def _centred_ranks(weights: Floats) -> Floats:
     """Average rank less the mean rank [G], of tie groups with these weights [G] in the written-out resample."""
-    ends = np.cumsum(weights)
-    return ends - weights / 2 - ends[-1] / 2
+    ends: Floats = np.cumsum(weights)
+    centred: Floats = ends - weights / 2 - ends[-1] / 2
+    return centred
 
 
 def _dot(a: Floats, b: Floats) -> float:

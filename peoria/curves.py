@@ -45,7 +45,7 @@ def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[CurvePoint]:
 
 
 def thinned(points: list[CurvePoint], length: int | None, *, ended: bool) -> tuple[CurvePoint, ...]:
-    """At most MAX_POINTS values of each metric: the first in each of equal stretches of ``length`` pictures, and the last point once the run has ended.
+    """At most MAX_POINTS values of each metric: the first in each of equal stretches of ``length`` pictures, and the last point of an ended run.
 
     Each metric is thinned by itself, for there are more values of the training loss than of val; the marker stays with every point. What stays
     depends on the points before it alone (but for the last one), so that a curve that grows is only ever added to.

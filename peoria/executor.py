@@ -37,7 +37,7 @@ WORKER_RETRIES = 3
 WORKER_ENV = {"MALLOC_TRIM_THRESHOLD_": str(4 << 30), "MALLOC_MMAP_THRESHOLD_": str(4 << 30), "WDS_SECURE": "1"}
 
 
-class TrialActor(tune.Trainable):  # type: ignore[misc]
+class TrialActor(tune.Trainable):
     """A trial for Tune: each ``train`` call brings the next message. Tune's checkpoints are not used; the trial's folder has ours."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -55,7 +55,7 @@ class TrialActor(tune.Trainable):  # type: ignore[misc]
         return True
 
 
-class BookSearcher(Searcher):  # type: ignore[misc]
+class BookSearcher(Searcher):
     """Hands out what the book says is next, and tells it of trials that Tune gave up."""
 
     def __init__(self, desk: "Desk") -> None:
@@ -82,7 +82,7 @@ class BookSearcher(Searcher):  # type: ignore[misc]
         """Nothing: the book is the state."""
 
 
-class BookScheduler(FIFOScheduler):  # type: ignore[misc]
+class BookScheduler(FIFOScheduler):
     """Enters every report in the book and stops a trial when the book says that it is over."""
 
     def __init__(self, desk: "Desk") -> None:

@@ -15,11 +15,12 @@ SCHEDULES = ("constant", "step", "cosine")
 def make_optimizer(
     net: PopularityNet, *, learning_rate: float, head_multiplier: float, momentum: float = 0.9, weight_decay: float = 5e-4
 ) -> torch.optim.SGD:
-    """SGD with momentum over the groups of the paper (4.1: the last layer learns ``head_multiplier`` times faster) and of Caffe's Flickr-style recipe.
+    """SGD with momentum; the last layer learns ``head_multiplier`` times faster (paper 4.1), biases and decay as in Caffe's Flickr-style recipe.
 
-    Caffe updates ``v = m v + lr * lr_mult * (g + wd * decay_mult * w); w -= v`` with lr_mult, decay_mult of 1, 1 for weights and 2, 0 for biases. PyTorch keeps the
-    learning rate outside ``v``: the same numbers while the rate is constant, and other ones for about ten steps after it drops. Scales of normalisation
-    layers (which the recipe does not have) are neither decayed nor sped up. Frozen parameters are left out. Each group carries ``name`` and ``lr_multiplier``.
+    Caffe updates ``v = m v + lr * lr_mult * (g + wd * decay_mult * w); w -= v``, with lr_mult and decay_mult 1 and 1 for weights, 2 and 0 for biases.
+    PyTorch keeps the learning rate outside ``v``: the same numbers while the rate is constant, other ones for about ten steps after it drops.
+    Scales of normalisation layers (the recipe has none) are neither decayed nor sped up. Frozen parameters are left out.
+    Each group carries ``name`` and ``lr_multiplier``.
     """
     groups: dict[str, dict[str, Any]] = {
         "trunk weights": {"lr_multiplier": 1.0, "weight_decay": weight_decay},
@@ -51,8 +52,8 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, learning_rate: float) ->
 class Schedule:
     """What the learning rate is multiplied by, as a function of the training pictures seen (repeats counted).
 
-    ``constant``: 1. ``step``: ``gamma ** (pictures_seen // step)``, Caffe's "step" policy with ``step`` in pictures (the recipe: 0.1 every 20,000 batches of 50, that is
-    1,000,000 pictures). ``cosine``: from 1 down to 0 at ``length`` pictures, and 0 from there on.
+    ``constant``: 1. ``step``: ``gamma ** (pictures_seen // step)``, Caffe's "step" policy with ``step`` in pictures (the recipe: 0.1 every 20,000
+    batches of 50, that is 1,000,000 pictures). ``cosine``: from 1 down to 0 at ``length`` pictures, and 0 from there on.
     """
 
     kind: Literal["constant", "step", "cosine"] = "constant"

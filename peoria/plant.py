@@ -3,10 +3,10 @@
 The log of a picture's views is a weighted sum of six standard quantities: two are drawn in the picture, the other four are not.
 
 - colour: hue, saturation and brightness of the whole scene; the mean and spread of H, S and V give it away.
-- arrangement: how high the bright, checked subject stands in the frame. All else in the picture is as likely upside down, so whatever does not know up
-  from down (a histogram, contrast, a count of edges) has no correlation with it; it survives a mirror and a crop.
-- owner, age, noise: fame, time on line, and luck with a heavy tail; invisible, unless ``owner_look`` or ``age_look`` lets the colour follow fame or age.
-  Then the picture tells of views without being their cause, which is the trap that a pooled correlation falls into.
+- arrangement: how high the bright, checked subject stands in the frame. All else in the picture is as likely upside down, so whatever does
+  not know up from down (a histogram, contrast, a count of edges) has no correlation with it; it survives a mirror and a crop.
+- owner, age, noise: fame, time on line, and luck with a heavy tail; invisible, unless ``owner_look`` or ``age_look`` lets the colour follow
+  fame or age. Then the picture tells of views without being their cause, which is the trap that a pooled correlation falls into.
 """
 
 import csv
@@ -18,13 +18,27 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
 from peoria.errors import PeoriaError
 
-# weights of the parts; the log-views' standard deviation is 1.3 in each, which gives the spread of the paper's Table 1
-PLANTS: dict[str, dict[str, float]] = {
+
+class Weights(TypedDict, total=False):
+    """Arguments of `plant`."""
+
+    colour: float
+    arrangement: float
+    owner: float
+    age: float
+    noise: float
+    owner_look: float
+    age_look: float
+
+
+# the log-views' standard deviation is 1.3 in each, which gives about the spread of the paper's Table 1
+PLANTS: dict[str, Weights] = {
     "both": {"colour": 0.65, "arrangement": 0.65, "owner": 0.55, "age": 0.3, "noise": 0.7},
     "colour": {"colour": 0.92, "arrangement": 0.0, "owner": 0.55, "age": 0.3, "noise": 0.7},
     "arrangement": {"colour": 0.0, "arrangement": 0.92, "owner": 0.55, "age": 0.3, "noise": 0.7},
@@ -38,7 +52,7 @@ SHARE_FAVORITES = 0.109  # pictures with at least one
 SHARE_COMMENTS = 0.1
 OBSERVED_AT = datetime(2015, 1, 1, tzinfo=UTC)
 YOUNGEST_DAYS, OLDEST_DAYS = 7, 3 * 365
-TAGS = ("beach", "bird", "california", "city", "family", "flower", "friends", "garden", "italy", "japan", "lake", "london", "music", "nature", "night")
+TAGS = ("beach", "bird", "california", "city", "family", "flower", "friends", "garden", "italy", "japan", "lake", "london", "music", "night")
 
 
 @dataclass(frozen=True)
@@ -71,7 +85,8 @@ def plant(
 ) -> Planted:
     """Writes ``out/images/*.jpg``, ``out/plant.json`` and, last, ``out/metadata.csv``; one seed gives the same bytes.
 
-    ``owner_look`` and ``age_look`` (0 to 1, squares summing to at most 1) are the correlations of a picture's colour with its owner's fame and its age.
+    ``owner_look`` and ``age_look`` (0 to 1, squares summing to at most 1) are the correlations of a picture's colour with its owner's fame
+    and with its age.
     ``progress`` is told (pictures drawn, pictures in all). Raises PeoriaError.
     """
     weights = {"colour": colour, "arrangement": arrangement, "owner": owner, "age": age, "noise": noise}
@@ -148,7 +163,8 @@ def render(z_colour: float, z_arrangement: float, rng: np.random.Generator) -> b
     value[window][inside] = np.where(checks, 250, 190)[inside]
     saturation[window][inside] = 25
 
-    planes = np.dstack([np.clip(hue, 0, 179), np.clip(saturation, 0, 255), np.clip(value, 0, 255)]).astype(np.uint8)
+    hue = np.clip(hue, 0, 179)
+    planes = cv2.merge([cv2.convertScaleAbs(np.maximum(plane, 0)) for plane in (hue, saturation, value)])  # 255 at most
     done, jpeg = cv2.imencode(".jpg", cv2.cvtColor(planes, cv2.COLOR_HSV2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92])
     assert done
     return jpeg.tobytes()
@@ -158,38 +174,42 @@ def _backdrop(z: float, width: int, height: int, rng: np.random.Generator) -> tu
     """Hue (0-179), saturation and value (0-255) as float32 [height, width]: a graded scene with clouds and darker things in it."""
     import cv2
 
-    def clouds(cells: int) -> np.ndarray:
-        grid = rng.standard_normal((cells, cells)).astype(np.float32)
-        return cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC)
+    small = (width // 4, height // 4)  # smooth things need no more
 
-    columns, rows = np.meshgrid(np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32))
+    def clouds(cells: int) -> np.ndarray:
+        return cv2.resize(rng.standard_normal((cells, cells), dtype=np.float32), small, interpolation=cv2.INTER_CUBIC)
+
+    def full(plane: np.ndarray) -> np.ndarray:
+        return cv2.resize(plane.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
+
+    columns, rows = np.meshgrid(np.linspace(-1, 1, small[0]), np.linspace(-1, 1, small[1]))
     angle = rng.uniform(0, 2 * math.pi)
     slope = columns * math.cos(angle) + rows * math.sin(angle)
-    hue = 70 - 21 * z + 5 * rng.standard_normal() + 7 * clouds(4) + 6 * slope
-    saturation = 125 + 28 * z + 12 * rng.standard_normal() + 14 * clouds(5)
-    value = 112 + 12 * z + 10 * rng.standard_normal() + 22 * slope + 13 * clouds(4) + 8 * clouds(9)
+    hue = full(70 - 21 * z + 5 * rng.standard_normal() + 7 * clouds(4) + 6 * slope)
+    saturation = full(125 + 28 * z + 12 * rng.standard_normal() + 14 * clouds(5))
+    value = full(112 + 12 * z + 10 * rng.standard_normal() + 22 * slope + 13 * clouds(4) + 8 * clouds(9))
+    shade, turn = np.ones_like(value), np.zeros_like(hue)
     for _ in range(rng.integers(4, 10)):
-        mask = np.zeros((height, width), np.uint8)
         centre = np.array([rng.uniform(0, width), rng.uniform(0, height)])
-        size = rng.uniform(12, 55)
-        if rng.random() < 0.5:
-            turns = np.sort(rng.uniform(0, 2 * math.pi, rng.integers(3, 8)))
-            corners = centre + size * np.column_stack([np.cos(turns), np.sin(turns)])
-            cv2.fillPoly(mask, [corners.round().astype(np.int32)], (1,))
-        else:
-            axes = (int(size), int(size * rng.uniform(0.3, 1)))
-            cv2.ellipse(mask, (int(centre[0]), int(centre[1])), axes, rng.uniform(0, 180), 0, 360, (1,), -1)
-        inside = mask > 0
-        value[inside] *= rng.uniform(0.5, 1.15)
-        hue[inside] += rng.normal(0, 12)
+        size, tint = rng.uniform(12, 55), (rng.uniform(0.5, 1.15), rng.normal(0, 12))
+        turns = np.sort(rng.uniform(0, 2 * math.pi, rng.integers(3, 8)))
+        corners = (centre + size * np.column_stack([np.cos(turns), np.sin(turns)])).round().astype(np.int32)
+        round_one, tilt, axes = rng.random() < 0.5, rng.uniform(0, 180), (int(size), int(size * rng.uniform(0.3, 1)))
+        for plane, paint in zip((shade, turn), tint, strict=True):
+            if round_one:
+                cv2.ellipse(plane, (int(centre[0]), int(centre[1])), axes, tilt, 0, 360, (paint,), -1)
+            else:
+                cv2.fillPoly(plane, [corners], (paint,))
+    value *= shade
     value += 5 * rng.standard_normal(value.shape, dtype=np.float32)  # grain
+    hue += turn
     return hue, saturation, value
 
 
 def _owners_and_days(rng: np.random.Generator, num: int) -> tuple[np.ndarray, np.ndarray]:
     """For each picture its owner (index) and its age in days. Few owners hold many pictures; they upload albums of about five within a week."""
     num_owners = max(2, num // 10)
-    share = 1 / (np.arange(num_owners) + 30.0)
+    share = 1 / (rng.permutation(num_owners) + 30.0)
     owners = rng.choice(num_owners, size=num, p=share / share.sum())
     num_albums = np.ceil(np.bincount(owners, minlength=num_owners) / 5).astype(int)
     album_days = rng.uniform(YOUNGEST_DAYS + 4, OLDEST_DAYS - 4, size=(num_owners, num_albums.max()))

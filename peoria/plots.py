@@ -23,7 +23,8 @@ def sweep_plots(study: "Study", out: Path) -> list[Path]:
     from optuna.trial import TrialState
     from optuna.visualization import plot_optimization_history
 
-    complete = [trial for trial in study.get_trials(deepcopy=False) if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > -1]
+    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    complete = [trial for trial in trials if trial.value is not None and trial.value > -1]
     if not complete:
         return []
     scored = create_study(direction="maximize")

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 
 from peoria.tasks import task_names
 
@@ -12,16 +13,12 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
-class LogUniform(BaseModel):
+@dataclass(frozen=True, config=ConfigDict(extra="forbid", strict=True))
+class LogUniform:
     """A number drawn evenly on a logarithmic axis, both ends included."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     low: Positive
     high: Positive
-
-    def __init__(self, low: float, high: float) -> None:
-        super().__init__(low=low, high=high)
 
     @model_validator(mode="after")
     def _ordered(self) -> "LogUniform":

@@ -24,22 +24,17 @@ def headline(verdict: dict[str, Any]) -> str:
     if "rho_views" not in verdict["beats"]:
         return f"{found}."
     if verdict["beats"]["rho_views"]:
-        return f"{found}; {best['label']} ranks views better than every baseline."
+        return f"{found}; the best network ranks views better than every baseline."
     unbeaten = [named(d) for d in verdict["differences"] if d["kind"] in ("learned", "trivial") and not d["rho_views"]["low"] > 0]
-    return f"{found}; there is no evidence that {best['label']} ranks views better than {' or '.join(unbeaten)}."
+    return f"{found}; there is no evidence that the best network ranks views better than {' or '.join(unbeaten)}."
 
 
 def statements(verdict: dict[str, Any]) -> list[str]:
     """All that may be said, in the order in which it should be read."""
-    test = verdict["test"]
-    found = []
     if not verdict["enough_owners"]:
-        found.append(f"Only {test['num_units']} owners in test: the intervals below are too narrow to be believed, and nothing is claimed from them.")
-    found += _against_chance(verdict)
-    found += _held_fixed(verdict)
-    found += _against_others(verdict)
-    found += _limits(verdict)
-    return found
+        few = f"Only {verdict['test']['num_units']} owners in test: the intervals are too narrow to be believed, and nothing is claimed from them."
+        return [few, *_limits(verdict)]
+    return [*_against_chance(verdict), *_held_fixed(verdict), *_against_others(verdict), *_limits(verdict)]
 
 
 def estimate(found: dict[str, float], sign: bool = False) -> str:
@@ -86,14 +81,16 @@ def _held_fixed(verdict: dict[str, Any]) -> list[str]:
             age = ": age explains the correlation as far as these data can tell" if above["rho_views"] else ""
             found.append(f"Given upload age, no evidence of skill: {text}, {_covers(best['rho_given_age'], 0)}{age}.")
     else:
-        found.append("Upload dates unknown: age, which raises views, is not held fixed.")
+        dates = f"Upload dates of {test['num_dated']:,} pictures known" if test["num_dated"] else "Upload dates unknown"
+        found.append(f"{dates}: age, which raises views, is not held fixed.")
     near = f", at most {verdict['pair_days']:.0f} days apart" if test["pairs_near_in_time"] else ""
     if "pair_accuracy" in best:
         text = f"{percent(best['pair_accuracy'])} of {test['num_pairs']:,} pairs in the right order (50 % is chance)"
         if above["pair_accuracy"]:
             found.append(f"Within one owner{near}, the score still tells the more viewed picture: {text}.")
         else:
-            fame = ": owner fame explains the correlation as far as these data can tell" if above["rho_views"] else ""
+            cause = "owner fame or age" if near else "owner fame"
+            fame = f": {cause} explains the correlation as far as these data can tell" if above["rho_views"] else ""
             found.append(f"Within one owner{near}, no evidence of skill: {text}, {_covers(best['pair_accuracy'], 0.5)}{fame}.")
     elif test["num_owners"]:
         pairs = f"{test['num_pairs']:,} pairs of {test['num_pair_owners']:,} owners{near}"
@@ -112,9 +109,9 @@ def _against_others(verdict: dict[str, Any]) -> list[str]:
         for other in verdict["differences"]:
             if key in other and other["kind"] in ("learned", "paper"):
                 text = f"{named(other)}: {symbol} {estimate(other[key], sign=True)}"
-                if verdict["enough_owners"] and other[key]["low"] > 0:
+                if other[key]["low"] > 0:
                     found.append(f"{name}: more than {text}.")
-                elif verdict["enough_owners"] and other[key]["high"] < 0:
+                elif other[key]["high"] < 0:
                     found.append(f"{name}: less than {text}.")
                 else:
                     found.append(f"{name}: no evidence of more than {text}.")
@@ -125,7 +122,8 @@ def _against_others(verdict: dict[str, Any]) -> list[str]:
 
 def _limits(verdict: dict[str, Any]) -> list[str]:
     test = verdict["test"]
-    found = []
+    oracles = [predictor for predictor in verdict["predictors"] if predictor["kind"] == "oracle"]
+    found = [f"A perfect reader of these planted pictures would reach ρ = {estimate(oracle['rho_views'])}." for oracle in oracles]
     if test["num_owners"] == 0:
         found.append("Owners unknown: intervals are per picture, leakage by owner not controlled.")
     elif test["unknown_owner_share"] > 0:
@@ -136,10 +134,12 @@ def _limits(verdict: dict[str, Any]) -> list[str]:
 
 
 def _explanations(verdict: dict[str, Any]) -> str:
-    """What explains a pooled correlation, of that which was held fixed and left no skill; empty where nothing did."""
+    """What explains a pooled correlation: the first that was held fixed and left no skill; empty where none did."""
     best, above = verdict["predictors"][0], verdict["above_chance"]
-    by = [what for key, what in (("rho_given_age", "age"), ("pair_accuracy", "owner fame")) if key in best and not above[key]]
-    return f"{' and '.join(by)} explain{'' if len(by) > 1 else 's'} it as far as these data can tell" if by else ""
+    for key, what in (("rho_given_age", "age"), ("pair_accuracy", "owner fame")):
+        if key in best and not above[key]:
+            return f"{what} explains it as far as these data can tell"
+    return ""
 
 
 def _not_held(verdict: dict[str, Any]) -> str:

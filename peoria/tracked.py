@@ -13,7 +13,7 @@ from peoria.scrub import scrub, scrub_text
 
 MAX_CHARS = 500  # a value
 FINISHED = "finished.json"  # {"status": "finished" | "interrupted" | "failed", "ended_at": s}; the driver takes it away when the sweep goes on
-_SWEEP_PARAMS = ("tasks", "objective", "se_objective", "control", "num_val")
+_SWEEP_PARAMS = ("trials", "shards", "tasks", "objective", "se_objective", "control", "num_train", "num_val")
 _TRIAL_STATUS = {"done": "FINISHED", "pruned": "KILLED", "diverged": "FINISHED", "failed": "FAILED"}
 _SWEEP_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
@@ -57,10 +57,7 @@ def read_sweep(folder: Path) -> list[TrackedRun]:
         raise PeoriaError(f"{folder}: no sweep.json; a sweep folder has one")
     over = _json(folder / FINISHED)
     over_ms = None if over is None else _ms(over.get("ended_at"), folder / FINISHED)
-    trials = [
-        _trial(path.parent, _stamp(path.parent), over_ms, sweep.get("val_keys_sha256"))
-        for path in sorted(folder.glob("trials/*/config.json"))
-    ]
+    trials = [_trial(path.parent, _stamp(path.parent), over_ms, sweep.get("val_keys_sha256")) for path in sorted(folder.glob("trials/*/config.json"))]
     length = max((longest for _, longest in trials), default=0)
     runs = [_sweep(folder, sweep, over, over_ms), *(run for run, _ in trials)]
     val = runs[0].tags.get("val_keys_sha256")
@@ -81,7 +78,7 @@ def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, ove
         key="",
         name=sweep["name"],
         started_ms=int(sweep["started_at"] * 1000),
-        params=_params(flat({key: sweep.get(key) for key in _SWEEP_PARAMS} | sweep["definition"])),
+        params=_params(flat({key: sweep[key] for key in _SWEEP_PARAMS if key in sweep} | sweep["definition"])),
         tags=_tags(tags),
         points=thinned([CurvePoint(step, metrics) for step, metrics, _ in points], None, ended=over is not None),
         status="RUNNING" if over is None else _SWEEP_STATUS.get(over.get("status", "finished"), "FAILED"),

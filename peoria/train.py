@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from peoria.evaluate import forward_all, network_metrics, objective_name
 from peoria.targets import counts, kept_by_cut
 from peoria.tasks import get_task
 from shards.manifest import write_atomic
+
+if TYPE_CHECKING:
+    import torch
 
 VAL_SCORES = "val_scores.npz"
 Point = tuple[int, dict[str, float]]
@@ -82,7 +85,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         trunk=config.trunk,
         seed=config.seed,
     )
-    net.to(device, memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    net.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     optimizer = make_optimizer(
         net,
         learning_rate=config.learning_rate,
@@ -187,7 +190,7 @@ def write_scores(folder: Path, keys: np.ndarray, scores: np.ndarray) -> None:
     write_atomic(folder / VAL_SCORES, buffer.getvalue())
 
 
-def pick_device(wanted: str) -> Any:
+def pick_device(wanted: str) -> "torch.device":
     import torch
 
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")

@@ -2,7 +2,7 @@
 
 import functools
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def _dataset(shards: str, cache: str, control: str | None) -> Dataset:
     return open_dataset(Path(shards), Path(cache), control=control)
 
 
-def messages(spec: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def messages(spec: dict[str, Any]) -> Generator[dict[str, Any], None, None]:
     """Runs the trial of ``spec`` (key, folder, config, shards, cache, control) and yields what the book records, the last one with an end
     status. This is the trial boundary: what goes wrong inside becomes ``diverged`` or ``failed``, with its traceback."""
     folder = Path(spec["folder"])

@@ -20,7 +20,7 @@ LEVEL = 0.95
 MIN_OWNERS = 20  # a bootstrap over fewer units gives intervals that are far too narrow: of one owner, with no width at all
 MIN_DATED = 100  # pictures with a date, for a spline of 7 numbers
 PAIR_DAYS = 30.0
-KINDS = ("best", "paper", "learned", "trivial")
+KINDS = ("best", "paper", "learned", "trivial", "oracle")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PredictorScores:
 
     name: str
     label: str
-    kind: Literal["best", "paper", "trivial", "learned"]
+    kind: Literal["best", "paper", "trivial", "learned", "oracle"]  # oracle: of planted pictures, what a perfect reader of them would score
     views: np.ndarray | None  # float64 [N]
     favorites: np.ndarray | None  # float64 [N]
     losses: dict[str, float] = field(default_factory=dict)

@@ -58,7 +58,9 @@ def render_text(found: dict[str, Any]) -> str:
     lines += ["", f"{'':12}{'pictures':>10}{'share':>9}{'owners':>9}{'unknown':>9}{'largest owner':>15}"]
     for name, part in found["parts"].items():
         largest = "" if part["largest_owner_share"] is None else f"{part['largest_owner_share']:.2%}"
-        lines.append(f"{name:12}{part['num_pictures']:>10,}{part['share']:>9.2%}{part['num_owners']:>9,}{part['num_unknown_owners']:>9,}{largest:>15}")
+        lines.append(
+            f"{name:12}{part['num_pictures']:>10,}{part['share']:>9.2%}{part['num_owners']:>9,}{part['num_unknown_owners']:>9,}{largest:>15}"
+        )
     lines += ["", "Popularity (paper, Table 1)", f"{'':22}{'mean':>12}{'sd':>12}{'max':>13}{'zeros':>9}"]
     for name, part in found["parts"].items():
         for count, row in part["counts"].items():

@@ -19,7 +19,7 @@ def draw(views: np.ndarray) -> bytes:
     left, right = figure.subplots(1, 2)
     top = max(10, min(SHOWN_VIEWS, int(views.max())))
     beyond = int((views > SHOWN_VIEWS).sum())
-    left.hist(views[views <= SHOWN_VIEWS], bins=np.linspace(0, top, min(101, top + 1)), log=True, color=_BLUE)
+    left.hist(views[views <= SHOWN_VIEWS], bins=np.linspace(0, top, min(101, top + 1)), log=beyond < len(views), color=_BLUE)
     left.set(title=f"Views up to {top:,}", xlabel="views", ylabel="pictures", xlim=(0, top))
     left.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     note = f"{beyond:,} of {len(views):,} images with more than {SHOWN_VIEWS:,} views are not shown" if beyond else "all images are shown"
@@ -29,18 +29,16 @@ def draw(views: np.ndarray) -> bytes:
     edges = np.unique(np.round(np.geomspace(1, max(2, int(views.max()) + 1), 60)))
     shown = views[views >= 1]
     density = np.histogram(shown, edges)[0] / np.diff(edges)
-    middle = np.sqrt(edges[:-1] * edges[1:])
-    right.loglog(middle[density > 0], density[density > 0], "o", color=_BLUE, markersize=4)
+    middle = np.sqrt(edges[:-1] * (edges[1:] - 1))  # between the smallest and the largest whole number of the bin
+    if len(shown):  # an empty logarithmic axis is an error
+        right.loglog(middle[density > 0], density[density > 0], "o", color=_BLUE, markersize=4)
     right.axvline(max(1, float(views.mean())), color=_GREY, linestyle="--", linewidth=1)
     right.annotate(
         f"mean {views.mean():,.1f}", (max(1, float(views.mean())), 0.04), xycoords=("data", "axes fraction"),
         xytext=(5, 0), textcoords="offset points", color=_GREY, fontsize=9,
     )  # fmt: skip
-    right.annotate(
-        f"{int((views == 0).sum()):,} images with no views are not shown", (0.98, 0.96), xycoords="axes fraction", ha="right", va="top",
-        color=_GREY, fontsize=9,
-    )  # fmt: skip
-    right.set(title="All views, both axes logarithmic", xlabel="views", ylabel="pictures per view")
+    unseen = f"views ({int((views == 0).sum()):,} images with none are not shown)"
+    right.set(title="All views, both axes logarithmic", xlabel=unseen, ylabel="pictures per view")
     for axes in (left, right):
         axes.set_title(axes.get_title(), loc="left", fontsize=11)
         axes.set_title("")

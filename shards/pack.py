@@ -53,6 +53,7 @@ class _Plan:
     picture_rule: PictureRule
     split_rule: SplitRule
     shard_size: int
+    pictures: str | None  # as given; what an unfinished pack is held to, and the manifest does not hold
 
     def lasting(self) -> dict[str, Any]:
         """What the manifest of a finished set can be held against."""
@@ -91,7 +92,7 @@ def pack(
         raise ShardsError(f"pictures: {pictures}; a folder")
     table = read_table(table_path, columns, keep, pictures)
     source = Source(table=table_path.name, sha256=table.sha256, num_rows=table.num_rows, columns=table.columns, kept_columns=table.kept_columns)
-    plan = _Plan(source, PictureRule(), rule, shard_size)
+    plan = _Plan(source, PictureRule(), rule, shard_size, None if pictures is None else str(pictures))
     done = _finished(out, plan, table)
     if done is not None:
         return done
@@ -107,7 +108,7 @@ def pack(
 
 def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, progress: Progress) -> PackResult:
     work = out / STAGING
-    staging.bind(work, plan.lasting() | {"chunk_rows": staging.CHUNK_ROWS, "versions": staging.versions()})
+    staging.bind(work, plan.lasting() | {"pictures": plan.pictures, "chunk_rows": staging.CHUNK_ROWS, "versions": staging.versions()})
     for torn in out.rglob(".*.tmp"):  # of a writer that was killed
         torn.unlink()
     staging.prepare_all(work, table.rows, folder, plan.picture_rule, processes, progress)
@@ -208,7 +209,7 @@ def _finished(out: Path, plan: _Plan, table: Table) -> PackResult | None:
     if not (out / MANIFEST).is_file():
         return None
     manifest = Manifest.load(out)
-    there = _Plan(manifest.source, manifest.picture_rule, manifest.split_rule, manifest.shard_size)
+    there = _Plan(manifest.source, manifest.picture_rule, manifest.split_rule, manifest.shard_size, None)
     differs = staging.differences(there.lasting(), plan.lasting())
     if differs:
         raise ShardsError(*[f"{out}: packed with another {line}" for line in differs], hint="pack into another folder")

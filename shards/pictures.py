@@ -163,7 +163,8 @@ def _square(pixels: np.ndarray, rule: PictureRule) -> np.ndarray:
     part = np.ascontiguousarray(pixels[top : top + side, left : left + side])
     if side == rule.crop_px:
         return part
-    return cv2.resize(part, (rule.crop_px, rule.crop_px), interpolation=cv2.INTER_AREA if side > rule.crop_px else cv2.INTER_CUBIC)
+    resized: np.ndarray = cv2.resize(part, (rule.crop_px, rule.crop_px), interpolation=cv2.INTER_AREA if side > rule.crop_px else cv2.INTER_CUBIC)
+    return resized
 
 
 def _upright(square: np.ndarray, orientation: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """A packed set as arrays: labels, and decoded pictures in the same order. Nothing damaged is handed out, and no test row without an opening."""
 
+import hashlib
 import io
 import json
+import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -88,7 +90,9 @@ class ShardSet:
         Each shard is checked against its digest before a picture of it is decoded. Raises TestSplitClosedError and DamagedShardError.
         """
         keys = self.labels(split, opening).keys
-        assert out.shape == (len(keys), self.side_px, self.side_px, 3) and out.dtype == np.uint8 and out.flags.c_contiguous, (out.shape, out.dtype)
+        assert out.shape == (len(keys), self.side_px, self.side_px, 3), out.shape
+        assert out.dtype == np.uint8, out.dtype
+        assert out.flags.c_contiguous
         places = {key: place for place, key in enumerate(keys.tolist())}
         with ThreadPoolExecutor(NUM_THREADS) as pool:
             for shard in self.manifest.of_split([split]):
@@ -129,11 +133,16 @@ class ShardSet:
                     yield sample["__key__"], picture, json.loads(sample["json"])
 
     def _problem(self, shard: Shard) -> str:
+        """What is wrong with the whole file, "" for nothing; by plain reads, for it may lie where nothing can be mapped."""
+        path = shard_path(self.root, shard)
         try:
-            with MappedShard(self.root, shard):
-                return ""
-        except DamagedShardError as error:
-            return error.problems[0]
+            with path.open("rb") as file:
+                num_bytes, found = os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            return f"{path}: {error.strerror}; the shard that was packed"
+        if num_bytes != shard.bytes:
+            return f"{path}: {num_bytes} bytes; {shard.bytes} bytes were packed"
+        return "" if found == shard.sha256 else f"{path}: sha256 {found[:16]}…; {shard.sha256[:16]}… was packed"
 
 
 def read_labels(root: Path, manifest: Manifest) -> "pa.Table":
@@ -147,7 +156,7 @@ def read_labels(root: Path, manifest: Manifest) -> "pa.Table":
     except (OSError, pa.ArrowException) as error:
         raise DamagedShardError(f"{path}: {str(error).splitlines()[0]}; the table that was packed", hint="fetch it again, or pack again") from None
     if (found := labels_sha256(table)) != manifest.labels_sha256:
-        raise DamagedShardError(f"{path}: rows of sha256 {found[:16]}…; {manifest.labels_sha256[:16]}… was packed", hint="fetch it again, or pack again")
+        raise DamagedShardError(f"{path}: rows of sha256 {found[:16]}…; {manifest.labels_sha256[:16]}… was packed", hint="pack again")
     return table
 
 

@@ -58,7 +58,7 @@ class MappedShard:
         found = hashlib.sha256(self.data).hexdigest()
         if found != self.shard.sha256:
             path = shard_path(self.root, self.shard)
-            raise DamagedShardError(f"{path}: sha256 {found[:16]}…; {self.shard.sha256[:16]}… was packed", hint="fetch the shard again, or pack again")
+            raise DamagedShardError(f"{path}: sha256 {found[:16]}…; {self.shard.sha256[:16]}… was packed", hint="pack again")
 
     def member(self, key: str, suffix: str) -> memoryview:
         """The bytes of ``KEY.suffix``, a view that lives as long as the map."""

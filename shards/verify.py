@@ -1,6 +1,7 @@
 """Whether a packed set is whole and as it was packed: every problem found, as a line that names the file."""
 
 import hashlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _changed_files(root: Path, manifest: Manifest) -> list[str]:
     return problems
 
 
-def _disagreements(root: Path, manifest: Manifest, pictures: dict[str, tuple[str, str]]) -> list[str]:
+def _disagreements(root: Path, manifest: Manifest, pictures: Mapping[str, tuple[str, str]]) -> list[str]:
     """``pictures`` is (split, sha256 of the JPEG) by key, from the shards."""
     import pyarrow.parquet as pq
 
@@ -69,9 +70,9 @@ def _disagreements(root: Path, manifest: Manifest, pictures: dict[str, tuple[str
     rows = dict(zip(labels["key"].to_pylist(), labels["split"].to_pylist(), strict=True))
     if len(rows) < len(labels):
         problems.append(f"{root / LABELS}: {len(labels) - len(rows)} keys stand in more than one row; one row each")
-    for file, keys, other in ((LABELS, rows.keys() - pictures.keys(), "picture"), ("shards", pictures.keys() - rows.keys(), f"row in {LABELS}")):
-        if keys:
-            problems.append(f"{root / file}: {len(keys)} keys have no {other}, first {min(keys)}; one each")
+    for file, lonely, other in ((LABELS, rows.keys() - pictures.keys(), "picture"), ("shards", pictures.keys() - rows.keys(), f"row in {LABELS}")):
+        if lonely:
+            problems.append(f"{root / file}: {len(lonely)} keys have no {other}, first {min(lonely)}; one each")
     moved = [key for key, (split, _) in pictures.items() if rows.get(key, split) != split]
     if moved:
         problems.append(f"{root / LABELS}: {len(moved)} pictures lie in the shards of another split, first {min(moved)}; one split each")

@@ -28,11 +28,13 @@ def build(
     trunk: str = "trained",
     seed: int,
 ) -> tuple[PopularityNet, LoadedWeights | None]:
-    """A net on the CPU in training mode, and what was loaded into it; the same arguments give the same bits, and the global random state is left alone.
+    """A net on the CPU in training mode, and what was loaded into it. The same arguments give the same bits; the global random state is left alone.
 
-    ``net``: ``caffenet``, ``tiny``, or a classifier of torchvision. ``head``: ``fc`` keeps the net's own last layers and makes the last one new; ``pool`` puts one new
-    linear layer on the global average of the last convolutional feature map. ``weights``: None (random, from ``seed``), a path (see :mod:`peoria.models.weights`), or
-    ``torchvision``, the only word that downloads anything. ``trunk``: ``frozen`` keeps whatever was loaded as it is.
+    ``net``: ``caffenet``, ``tiny``, or a classifier of torchvision.
+    ``head``: ``fc`` keeps the net's own last layers and makes the last one new; ``pool`` puts one new linear layer on the global average of the last
+    convolutional feature map.
+    ``weights``: None (random, from ``seed``), a path (see :mod:`peoria.models.weights`), or ``torchvision``, the only word that downloads anything.
+    ``trunk``: ``frozen`` keeps whatever was loaded as it is.
 
     Raises:
         ConfigError: a name that is not known, or a frozen trunk with nothing loaded.

@@ -1,4 +1,4 @@
-"""Reads the layers of a .caffemodel: a NetParameter of Caffe's src/caffe/proto/caffe.proto, in protocol-buffer wire format, old (V1) or new layers."""
+"""Reads the layers, old (V1) or new, of a .caffemodel: a NetParameter of Caffe's caffe.proto in protocol-buffer wire format."""
 
 import math
 from collections.abc import Iterator
@@ -80,7 +80,7 @@ def _dimensions(shape: memoryview) -> Iterator[int]:
 
 def _message(value: Value) -> memoryview:
     if isinstance(value, int):
-        raise ValueError("a number where a message should be")  # noqa: TRY004 (the file is at fault, not the caller)
+        raise ValueError("a number where a message should be")
     return value
 
 

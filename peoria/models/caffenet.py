@@ -52,9 +52,10 @@ class ResponseNorm(nn.Module):
 
 
 def caffenet_trunk(head: str) -> Trunk:
-    """227 -> conv1 55 -> pool 27 -> conv2 -> pool 13 -> conv3..5 -> pool 6 -> fc6 -> fc7; pool before norm, which is what sets CaffeNet apart from AlexNet.
+    """227 -> conv1 55 -> pool 27 -> conv2 -> pool 13 -> conv3..5 -> pool 6 -> fc6 -> fc7.
 
-    Dropout 0.5 after relu6 and relu7. With ``pool``, the 256 maps of pool5 are averaged instead of fc6 and fc7.
+    Pool before norm is what sets CaffeNet apart from AlexNet. Dropout 0.5 after relu6 and relu7. With ``pool``, the 256 maps of pool5 are averaged
+    instead of fc6 and fc7.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for number, (name, (inputs, outputs, kernel, stride, padding, groups, filler)) in enumerate(CONVOLUTIONS.items(), start=1):

@@ -50,7 +50,8 @@ class PopularityNet(nn.Module):
 
     def preprocess(self, pixels: Tensor) -> Tensor:
         """RGB uint8 [B, 227, 227, 3] to what the net wants, float32 [B, 3, h, w] (channels last in memory), on the device of ``pixels``."""
-        assert pixels.dtype == torch.uint8 and pixels.shape[1:] == (CROP_PX, CROP_PX, 3), f"{pixels.dtype} {tuple(pixels.shape)}"
+        assert pixels.dtype == torch.uint8, pixels.dtype
+        assert pixels.shape[1:] == (CROP_PX, CROP_PX, 3), tuple(pixels.shape)
         with torch.no_grad():
             images: Tensor = self.pixels(pixels)
         return images
@@ -73,7 +74,10 @@ class PopularityNet(nn.Module):
         return self.trunk.named_parameters()
 
     def freeze(self, names: Iterable[str]) -> None:
-        """Keep these entries of the trunk's state dict as they are; a layer that is frozen whole stays in evaluation mode, and so does dropout once all is frozen."""
+        """Keep these entries of the trunk's state dict as they are.
+
+        A layer that is frozen whole stays in evaluation mode, and so does everything, dropout included, once the whole trunk is frozen.
+        """
         frozen = set(names)
         for name, parameter in self.trunk_parameters():
             parameter.requires_grad_(name not in frozen)

@@ -3,6 +3,7 @@
 import hashlib
 import pickle
 import struct
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ WRAPPERS = ("state_dict", "model_state_dict", "model")  # where training scripts
 
 @dataclass(frozen=True)
 class LoadedWeights:
-    """Where a net's starting weights came from. Names are the trunk's (and, where the last layer fitted too, those of the layer that the head replaces)."""
+    """Where a net's starting weights came from. Names are the trunk's, and those of the layer that the head replaces where that fitted too."""
 
     source: str
     sha256: str  # of the file; of names and numbers for weights from torchvision
@@ -37,7 +38,8 @@ class LoadedWeights:
 def load_weights(net: PopularityNet, path: Path, *, head_name: str | None, prefix: str | None = None) -> LoadedWeights:
     """Fill ``net`` from ``path`` wherever name (but for a prefix) and shape agree.
 
-    ``prefix`` is what the file's keys begin with (``module.``); None finds it. The head is filled only by the layer that it replaces, ``head_name``, with as many outputs.
+    ``prefix`` is what the file's keys begin with (``module.``); None finds it. The head is filled only by the
+    layer that it replaces, ``head_name``, and only where that has as many outputs.
 
     Raises:
         WeightsError: the file is missing, unreadable, would have to be unpickled, holds a number that is not finite, or has nothing for this net.
@@ -48,8 +50,9 @@ def load_weights(net: PopularityNet, path: Path, *, head_name: str | None, prefi
     into_net = wanted | head
     prefixes = _find_prefixes(found, wanted, prefix)
     if prefixes is None:
+        after = "" if prefix is None else f" after the prefix {prefix!r}"
         raise WeightsError(
-            f"{path}: no key and shape of this net{'' if prefix is None else f' after the prefix {prefix!r}'}; the file has {_listed(found)}; the net wants {_listed(wanted)}",
+            f"{path}: no key and shape of this net{after}; the file has {_listed(found)}; the net wants {_listed(wanted)}",
             hint="choose the net that the file was made for, or give weights_prefix",
         )
     file_prefix, net_prefix = prefixes
@@ -88,7 +91,9 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if path.suffix not in (".pth", ".pt"):
         raise WeightsError(f"weights: {path} ends in {path.suffix!r}; {ACCEPTED}")
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # it either loads or is refused below
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path}: not a file of tensors alone, or damaged ({str(error).splitlines()[0][:100]}); a state dict, which loads without running code",

@@ -83,7 +83,8 @@ class SweepFolder:
 def whole_sweep(path: Path) -> SweepFolder:
     """A sweep with a trial of each fate, two baselines and a report."""
     folder = SweepFolder(path)
-    for key, status, objective in (("0000", "done", 0.25), ("0001", "pruned", 0.1), ("0002", "diverged", None), ("0003", "failed", None), ("0004", "done", 0.3)):
+    fates = [("0000", "done", 0.25), ("0001", "pruned", 0.1), ("0002", "diverged", None), ("0003", "failed", None), ("0004", "done", 0.3)]
+    for key, status, objective in fates:
         folder.trial(key, task="hybrid" if key == "0004" else "regression")
         folder.points(key, 2 if status != "done" else NUM_POINTS)
         folder.outcome(key, status, objective, error="ValueError: bad batch" if status == "failed" else None)

@@ -45,7 +45,7 @@ def test_owners_are_drawn_whole_and_unknown_ones_by_picture() -> None:
     weights = np.concatenate(list(owner_weights(OWNERS, B, 0)))
     assert weights.shape == (B, N)
     for owner in np.unique(OWNERS[OWNERS != ""]):
-        assert (np.ptp(weights[:, OWNERS == owner], axis=1) == 0).all()
+        assert (np.ptp(weights[:, owner == OWNERS], axis=1) == 0).all()
     assert (np.ptp(weights[:, OWNERS == ""], axis=1) > 0).all()
     by_one = np.concatenate(list(owner_weights(OWNERS, B, 0, chunk=1)))
     assert (weights == by_one).all()
@@ -83,10 +83,13 @@ def test_a_resample_without_one_of_the_values_is_zero() -> None:
     samples = bootstrap_gini({"s": np.array([3.0, 2.0, 1.0])}, positive, [""] * 3, 200)["s"]
     drawn = np.concatenate(list(owner_weights([""] * 3, 200, 0)))
     one_class = (drawn[:, 0] == 0) | (drawn[:, 0] == 3)
-    assert one_class.any() and (samples[one_class] == 0).all() and (samples[~one_class] == 1).all()
+    assert one_class.any()
+    assert (samples[one_class] == 0).all()
+    assert (samples[~one_class] == 1).all()
     correlations = bootstrap_spearman({"s": np.array([3.0, 2.0, 1.0])}, [3, 2, 1], [""] * 3, 200)["s"]
     one_value = drawn.max(axis=1) == 3
-    assert one_value.any() and (correlations[one_value] == 0).all()
+    assert one_value.any()
+    assert (correlations[one_value] == 0).all()
     np.testing.assert_allclose(correlations[~one_value], 1)
 
 

@@ -57,7 +57,7 @@ def test_one_age_for_all_leaves_the_correlation_as_it_is() -> None:
 
 
 def test_ages_must_be_known() -> None:
-    with pytest.raises(PeoriaError, match="age_days: .* a finite age for each of the 2 pictures"):
+    with pytest.raises(PeoriaError, match=r"age_days: .* a finite age for each of the 2 pictures"):
         given_age([1.0, 2.0], [1, 2], [1.0, np.nan])
 
 

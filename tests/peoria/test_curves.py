@@ -1,7 +1,9 @@
 """Curves that only grow, of finite values, few enough to draw."""
 
 import math
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +21,7 @@ def test_a_long_curve_keeps_500_values_with_the_first_and_the_last(length: int |
     assert MAX_POINTS - 2 <= len(losses) <= MAX_POINTS
     assert (losses[0], losses[-1]) == (10, 50_000)
     if length:
-        assert max(b - a for a, b in zip(losses, losses[1:], strict=False)) <= 2 * length // (MAX_POINTS - 2)
+        assert max(b - a for a, b in pairwise(losses)) <= 2 * length // (MAX_POINTS - 2)
 
 
 def test_the_rarer_metric_is_not_thinned_by_the_more_frequent_one() -> None:
@@ -43,7 +45,10 @@ def test_a_short_curve_stays_whole() -> None:
 
 
 def test_only_finite_values_and_40_keys_with_the_marker() -> None:
-    raw = [(1, {"a": math.nan, "b": math.inf, "c": True, "d": None, "e": 1}), (2, {f"m{k:02d}": 0.5 for k in range(60)})]
+    raw: list[tuple[int, dict[str, Any]]] = [
+        (1, {"a": math.nan, "b": math.inf, "c": True, "d": None, "e": 1}),
+        (2, {f"m{k:02d}": 0.5 for k in range(60)}),
+    ]
     first, second = curve(raw)
     assert first.metrics == {"e": 1.0, "pictures_seen": 1.0}
     assert len(first.metrics.keys() | second.metrics.keys()) == MAX_KEYS

@@ -74,7 +74,7 @@ def test_the_papers_prior_and_bins() -> None:
 def test_d2() -> None:
     assert metrics.d2(4.125, 4.125) == 0.0
     assert metrics.d2(4.01, 4.125) == pytest.approx(0.0279, abs=1e-4)
-    with pytest.raises(PeoriaError, match="loss_constant: 0.0; a loss above 0"):
+    with pytest.raises(PeoriaError, match=r"loss_constant: 0\.0; a loss above 0"):
         metrics.d2(1.0, 0.0)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from sweep_folder import STARTED, SweepFolder, whole_sweep, write
 
 from peoria.errors import PeoriaError
 from peoria.tracking import MAX_METRICS, Delivered, Tracker, batches
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> SweepFolder:
@@ -45,7 +47,8 @@ class TestAPass:
         assert runs["0000 regression lr 1.2e-3 ×20"].data.params["outlier_sd"] == "null"
         assert runs["demo"].data.params["space.task"] == '["regression", "hybrid"]'
         assert runs["demo"].data.tags["environment.lock_sha256"] == "1" * 64
-        assert mlflow.get_tracking_uri() == before and mlflow.active_run() is None
+        assert mlflow.get_tracking_uri() == before
+        assert mlflow.active_run() is None
 
     def test_the_points_of_a_trial_are_its_curve(self, folder: SweepFolder, mlflow_sqlite: str) -> None:
         Tracker(mlflow_sqlite).project(folder.path)
@@ -59,7 +62,8 @@ class TestAPass:
         folder.outcome("paper-hybrid", objective=0.9)
         Tracker(mlflow_sqlite).project(folder.path)
         parent = runs_of(mlflow_sqlite)["demo"]
-        assert [(step, value) for step, value, _ in history(mlflow_sqlite, parent)["best/objective"]] == [(1, 0.25), (2, 0.25), (3, 0.25), (4, 0.25), (5, 0.3)]
+        best = [(step, value) for step, value, _ in history(mlflow_sqlite, parent)["best/objective"]]
+        assert best == [(1, 0.25), (2, 0.25), (3, 0.25), (4, 0.25), (5, 0.3)]
         assert parent.data.metrics["best/val/rho_views"] == pytest.approx(0.35)
         assert parent.data.tags["best_trial"] == "0004"
 
@@ -112,22 +116,24 @@ class TestAPass:
         folder.outcome("0000", "failed", None, error="OSError: postgresql://ann:hunter2@db/x\nRAY_AUTH_TOKEN=hunter2")
         Tracker(mlflow_sqlite).project(folder.path)
         data = Path(mlflow_sqlite.removeprefix("sqlite:///")).read_bytes()
-        assert b"w.pth" in data and b"hunter2" not in data
+        assert b"w.pth" in data
+        assert b"hunter2" not in data
 
     def test_long_values_are_cut_and_keep_their_end(self, folder: SweepFolder, mlflow_sqlite: str) -> None:
         folder.trial("0006")
         folder.outcome("0006", "failed", None, error="Traceback" + "x" * 9000 + "ValueError: here")
         Tracker(mlflow_sqlite).project(folder.path)
         error = runs_of(mlflow_sqlite)["0006 regression lr 1.2e-3 ×20"].data.tags["error"]
-        assert len(error) <= 500 and error.startswith("Traceback") and error.endswith("ValueError: here")
+        assert (len(error) <= 500, error[:9], error[-16:]) == (True, "Traceback", "ValueError: here")
 
     def test_batches_are_of_whole_points(self) -> None:
         from peoria.curves import curve
 
         points = curve([(step, {f"m{k:02d}": 1.0 for k in range(29)}) for step in range(1, 101)])
         sizes = [{metric.step for metric in batch} for batch in batches(points, 0)]
-        assert [len(steps) for steps in sizes] == [33, 33, 33, 1] and MAX_METRICS == 1000
-        assert not any(a & b for a, b in zip(sizes, sizes[1:], strict=False))
+        assert [len(steps) for steps in sizes] == [33, 33, 33, 1]
+        assert MAX_METRICS == 1000
+        assert not any(a & b for a, b in pairwise(sizes))
 
 
 class TestBaselines:
@@ -193,7 +199,8 @@ class TestExperiment:
     def test_deleted(self, folder: SweepFolder, mlflow_sqlite: str) -> None:
         client = client_of(mlflow_sqlite)
         client.delete_experiment(client.create_experiment("peoria"))
-        with pytest.raises(PeoriaError, match="experiment 'peoria': deleted; an active one is needed\nhint: mlflow experiments restore --experiment-id 1"):
+        accepted = "experiment 'peoria': deleted; an active one is needed\nhint: mlflow experiments restore --experiment-id 1"
+        with pytest.raises(PeoriaError, match=accepted):
             Tracker(mlflow_sqlite).project(folder.path)
 
     def test_another_sweep_makes_it_first(self, folder: SweepFolder, mlflow_sqlite: str, tmp_path: Path) -> None:
@@ -208,13 +215,13 @@ class TestExperiment:
                 return self.client.get_experiment_by_name(name)
 
         tracker = Tracker(mlflow_sqlite)
-        tracker._client = Late(client_of(mlflow_sqlite), 0, "")  # type: ignore[assignment]
+        tracker._client = Late(client_of(mlflow_sqlite), 0, "")
         assert tracker.project(folder.path).runs == 10
 
 
 class TestFolder:
     def test_no_sweep(self, tmp_path: Path) -> None:
-        with pytest.raises(PeoriaError, match="no sweep.json; a sweep folder has one"):
+        with pytest.raises(PeoriaError, match=r"no sweep\.json; a sweep folder has one"):
             Tracker("sqlite:////nowhere/mlflow.db").project(tmp_path)
 
     def test_a_file_that_is_not_json(self, folder: SweepFolder) -> None:

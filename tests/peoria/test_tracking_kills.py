@@ -31,13 +31,13 @@ def test_the_next_pass_makes_it_whole(small: SweepFolder, mlflow_sqlite: str, wh
     undisturbed = Tracker(mlflow_sqlite, experiment="undisturbed")
     client, _ = undisturbed._connect()
     counting = FaultyClient(client, 0, when)
-    undisturbed._client = counting  # type: ignore[assignment]
+    undisturbed._client = counting
     undisturbed.project(small.path)
     expected = everything(mlflow_sqlite, "undisturbed")
     assert counting.num_calls > 20
     for at in range(1, counting.num_calls + 1):
         tracker = Tracker(mlflow_sqlite, experiment=f"killed at {at}")
-        tracker._client = FaultyClient(client, at, when)  # type: ignore[assignment]
+        tracker._client = FaultyClient(client, at, when)
         with pytest.raises(KilledError):
             tracker.project(small.path)
         (tracker if survivor else Tracker(mlflow_sqlite, experiment=f"killed at {at}")).project(small.path)

@@ -1,6 +1,7 @@
 """Small tables of pictures, and a small packed set, made once; a test that changes it gets a copy of its own."""
 
 import csv
+import hashlib
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from shards import staging
 from shards.pack import pack
 
 
@@ -18,7 +20,8 @@ def photo(width: int, height: int, seed: int = 0, noise_sd: float = 3.0) -> np.n
     """uint8 [height, width, 3]: smooth like a photograph, with grain; another one for every seed."""
     random = np.random.default_rng(seed)
     smooth = cv2.resize(random.uniform(0, 255, (9, 12, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
-    return (smooth + random.normal(0, noise_sd, smooth.shape)).clip(0, 255).astype(np.uint8)
+    pixels: np.ndarray = (smooth + random.normal(0, noise_sd, smooth.shape)).clip(0, 255).astype(np.uint8)
+    return pixels
 
 
 def jpeg(pixels: np.ndarray, quality: int = 92) -> bytes:
@@ -72,7 +75,7 @@ def packed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("table")
     with (folder / "table.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow("id path views favorites comments owner uploaded_at tags mood".split())
+        writer.writerow(["id", "path", "views", "favorites", "comments", "owner", "uploaded_at", "tags", "mood"])
         for i in range(60):
             (folder / f"{i}.jpg").write_bytes(jpeg(photo(300, 280, seed=i)))
             date = f"2013-01-{1 + i % 28:02d}T00:00:00Z" if i % 7 else ""
@@ -86,3 +89,38 @@ def packed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def packed(packed_once: Path, tmp_path: Path) -> Path:
     """A copy to change."""
     return Path(shutil.copytree(packed_once, tmp_path / "set"))
+
+
+def digests_of(root: Path) -> dict[str, str]:
+    """Every file and folder of a set, with the digest of its bytes."""
+    return {str(p.relative_to(root)): hashlib.sha256(p.read_bytes()).hexdigest() if p.is_file() else "" for p in sorted(root.rglob("*"))}
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, make_table: Callable[..., Path], make_photo: Callable[..., np.ndarray], make_jpeg: Callable[..., bytes]) -> Path:
+    """40 rows, 7 of them no good; two near-duplicates of one picture; one owner of many."""
+    change = {
+        3: {"views": "-1"},
+        4: {"id": "001"},
+        5: {"path": "images/none.jpg"},
+        6: {"path": "images"},
+        7: {"path": "../secret.jpg"},
+    }
+    table = make_table(tmp_path / "in", 40, [f"owner{i}" if i < 28 else "prolific" for i in range(40)], change)
+    (tmp_path / "in/images/008.jpg").write_bytes(b"<html>404")
+    (tmp_path / "in/images/009.jpg").write_bytes((tmp_path / "in/images/009.jpg").read_bytes()[:900])
+    twin = make_photo(400, 300, seed=77)
+    for i in range(10, 20):
+        (tmp_path / f"in/images/{i:03d}.jpg").write_bytes(make_jpeg(twin, quality=70 + i))
+    return table
+
+
+@pytest.fixture
+def files() -> Callable[[Path], dict[str, str]]:
+    return digests_of
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a small table has several."""
+    monkeypatch.setattr(staging, "CHUNK_ROWS", 6)

@@ -37,7 +37,8 @@ def test_a_torn_line_keeps_its_number_and_spoils_no_other(packed: Path) -> None:
 
 
 def test_many_at_once_have_different_numbers(packed: Path) -> None:
-    code = "import sys, pathlib; from shards.openings import open_test; [open_test(pathlib.Path(sys.argv[1]), sweep='s', purpose='p') for _ in range(20)]"
+    code = "import sys, pathlib; from shards.openings import open_test; "
+    code += "[open_test(pathlib.Path(sys.argv[1]), sweep='s', purpose='p') for _ in range(20)]"
     processes = [subprocess.Popen([sys.executable, "-c", code, str(packed)]) for _ in range(3)]
     assert [process.wait(120) for process in processes] == [0, 0, 0]
     assert [opening.number for opening in openings(packed)] == list(range(1, 61))
@@ -56,5 +57,5 @@ def test_what_an_opening_is_for_must_be_said(packed: Path) -> None:
 
 
 def test_there_is_no_opening_without_a_set(tmp_path: Path) -> None:
-    with pytest.raises(ShardsError, match="no manifest.json"):
+    with pytest.raises(ShardsError, match=r"no manifest.json"):
         open_test(tmp_path, sweep="paper", purpose="report")

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import mmap
 import tarfile
 from dataclasses import replace
 from pathlib import Path
@@ -60,17 +61,24 @@ def test_labels_are_the_tables_columns_in_the_order_of_the_keys(packed_once: Pat
     assert len(labels) == shard_set.num_pictures("train") > 20
     assert labels.keys.tolist() == sorted(set(labels.keys.tolist()))
     number = np.array([int(identity[1:]) for identity in labels.ids])
-    assert labels.favorites is not None and labels.comments is not None and labels.uploaded_at is not None and labels.tags is not None
+    assert labels.favorites is not None
+    assert labels.comments is not None
+    assert labels.uploaded_at is not None
+    assert labels.tags is not None
     assert labels.views.dtype == labels.favorites.dtype == labels.comments.dtype == np.int64
-    assert (labels.views == number**2).all() and (labels.favorites == (number % 9 == 0)).all() and (labels.comments == number % 3).all()
-    assert labels.owners.tolist() == [f"o{i // 2}" for i in number] and set(labels.tags) == {"a,b"}
+    assert (labels.views == number**2).all()
+    assert (labels.favorites == (number % 9 == 0)).all()
+    assert (labels.comments == number % 3).all()
+    assert labels.owners.tolist() == [f"o{i // 2}" for i in number]
+    assert set(labels.tags) == {"a,b"}
     assert labels.extra["mood"].tolist() == [f"m{i}" for i in number]
     assert labels.uploaded_at.dtype == np.dtype("datetime64[s]")
     assert (np.isnat(labels.uploaded_at) == (number % 7 == 0)).all()
     known = number[number % 7 > 0]
     assert (labels.uploaded_at[number % 7 > 0] == np.datetime64("2013-01-01T00:00:00") + known % 28 * np.timedelta64(86400, "s")).all()
     assert labels.observed_at is None
-    assert shard_set.has_owners and shard_set.has_dates
+    assert shard_set.has_owners
+    assert shard_set.has_dates
 
 
 def test_pictures_stand_beside_their_labels(packed_once: Path) -> None:
@@ -101,13 +109,24 @@ def test_the_stream_gives_the_same_pictures(packed_once: Path, monkeypatch: pyte
     assert [sidecar["id"] for _, _, sidecar in streamed] == shard_set.labels("train").ids.tolist()
 
 
+def test_the_stream_maps_nothing(packed_once: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mmap, "mmap", lambda *_, **__: pytest.fail("mapped"))
+    shard_set = ShardSet(packed_once)
+    assert len(list(shard_set.stream("val"))) == shard_set.num_pictures("val") > 0
+    with pytest.raises(pytest.fail.Exception, match="mapped"):  # control: decoding does
+        _decoded(shard_set, "val")
+
+
 def test_test_rows_need_an_opening_that_is_on_record(packed: Path) -> None:
     shard_set = ShardSet(packed)
     for ask in (shard_set.labels, shard_set.stream, lambda split: _decoded(shard_set, split)):
-        with pytest.raises(TestSplitClosedError, match="split 'test' of .*: no opening; one made by shards.openings.open_test"):
+        with pytest.raises(TestSplitClosedError, match=r"split 'test' of .*: no opening; one made by shards.openings.open_test"):
             ask("test")
     opening = open_test(packed, sweep="paper", purpose="report")
-    for wrong, text in ((replace(opening, identity="0" * 64), "opening 1 is of other data"), (replace(opening, number=7), "opening 7 is not on record")):
+    for wrong, text in (
+        (replace(opening, identity="0" * 64), "opening 1 is of other data"),
+        (replace(opening, number=7), "opening 7 is not on record"),
+    ):
         with pytest.raises(TestSplitClosedError, match=text):
             shard_set.labels("test", wrong)
     assert len(shard_set.labels("test", opening)) == len(_decoded(shard_set, "test", opening)) == len(list(shard_set.stream("test", opening))) > 0
@@ -131,7 +150,8 @@ def test_a_flipped_bit_is_found_before_a_picture_is_decoded(packed: Path) -> Non
     # control: what the digest sees, the decoder does not
     with tarfile.open(packed / shard.file) as tar:
         data = tar.extractfile(tar.getmembers()[0])
-        assert data is not None and Image.open(data).convert("RGB").size == (256, 256)
+        assert data is not None
+        assert Image.open(data).convert("RGB").size == (256, 256)
 
 
 def test_verify_files_names_every_damaged_shard_and_only_those(packed: Path) -> None:
@@ -146,8 +166,10 @@ def test_verify_files_names_every_damaged_shard_and_only_those(packed: Path) -> 
     with pytest.raises(DamagedShardError) as caught:
         shard_set.verify_files(["train", "test"])
     problems = caught.value.problems
-    assert [any(shard.file in problem for problem in problems) for shard in (first, second, test)] == [True] * 3 and len(problems) == 3
-    assert "bytes; " in problems[1] and "No such file" in problems[2]
+    assert [any(shard.file in problem for problem in problems) for shard in (first, second, test)] == [True] * 3
+    assert len(problems) == 3
+    assert "bytes; " in problems[1]
+    assert "No such file" in problems[2]
     shard_set.verify_files(["val"])
 
 

@@ -69,7 +69,8 @@ def test_train_gives_way_to_val_and_val_to_test() -> None:
     split = np.array(["train", "val", "test", "train", "train"])
     keeper, bits = splits.near_duplicates(hashes, np.full(5, 100), split, 15)
     # the copies in train are both named the test picture, for val's gave way; the twins within train stay
-    assert keeper.tolist() == [2, 2, -1, -1, -1] and bits.tolist() == [2, 1, 0, 0, 0]
+    assert keeper.tolist() == [2, 2, -1, -1, -1]
+    assert bits.tolist() == [2, 1, 0, 0, 0]
 
 
 def test_a_picture_that_gave_way_makes_no_other_give_way() -> None:
@@ -103,7 +104,13 @@ def brute_force(query: np.ndarray, base: np.ndarray, max_bits: int) -> tuple[np.
 
 
 @settings(max_examples=150, deadline=None)
-@given(seed=st.integers(0, 2**32), num=st.integers(1, 40), flips=st.integers(0, 20), max_bits=st.integers(0, 15), at_once=st.sampled_from([1, 7, 10**6]))
+@given(
+    seed=st.integers(0, 2**32),
+    num=st.integers(1, 40),
+    flips=st.integers(0, 20),
+    max_bits=st.integers(0, 15),
+    at_once=st.sampled_from([1, 7, 10**6]),
+)
 def test_the_search_equals_brute_force(seed: int, num: int, flips: int, max_bits: int, at_once: int) -> None:
     random = np.random.default_rng(seed)
     centres = random.integers(0, 256, (4, 32), dtype=np.uint8)
@@ -128,7 +135,8 @@ def test_the_search_copes_with_many_pictures() -> None:
     base[:20_000] = base[0]  # one placeholder many times over
     query[5] = base[70_000] ^ hash_of(3, 99, 200)
     nearest, bits = splits.nearest_within(query, base, 15)
-    assert np.flatnonzero(nearest >= 0).tolist() == [5] and (nearest[5], bits[5]) == (70_000, 3)
+    assert np.flatnonzero(nearest >= 0).tolist() == [5]
+    assert (nearest[5], bits[5]) == (70_000, 3)
 
 
 def test_a_rule_that_cannot_be_followed() -> None:

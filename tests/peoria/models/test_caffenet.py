@@ -54,7 +54,8 @@ def test_fillers(net: PopularityNet) -> None:
         ("fc7", 0.005, 1),
     ):
         layer = net.trunk.get_submodule(name)
-        assert isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        assert layer.bias is not None
         assert layer.weight.std().item() == pytest.approx(sd, rel=0.02), name
         assert layer.bias.unique().tolist() == [bias], name
 
@@ -69,7 +70,8 @@ def test_preprocessing_is_bgr_less_the_channel_means(net: PopularityNet) -> None
     pixels = torch.zeros(1, 227, 227, 3, dtype=torch.uint8)
     pixels[..., 0], pixels[..., 1], pixels[..., 2] = 10, 20, 30  # red, green, blue
     images = net.preprocess(pixels)
-    assert images.shape == (1, 3, 227, 227) and images.is_contiguous(memory_format=torch.channels_last)
+    assert images.shape == (1, 3, 227, 227)
+    assert images.is_contiguous(memory_format=torch.channels_last)
     assert images[0, :, 5, 7].tolist() == [30 - 104, 20 - 117, 10 - 123]
 
 
@@ -85,4 +87,5 @@ def test_response_norm_has_the_gradients_of_torchs() -> None:
 
 def test_the_pool_head_averages_pool5() -> None:
     net, _ = build("caffenet", head="pool", num_outputs=2, seed=0)
-    assert net.num_features == 256 and net(torch.randn(2, 3, 227, 227)).shape == (2, 2)
+    assert net.num_features == 256
+    assert net(torch.randn(2, 3, 227, 227)).shape == (2, 2)

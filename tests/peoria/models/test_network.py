@@ -52,7 +52,8 @@ def test_a_trunk_frozen_whole_stays_in_evaluation_mode() -> None:
     net.freeze(net.trunk.state_dict())
     state = {name: tensor.clone() for name, tensor in net.trunk.state_dict().items()}
     net.eval().train()
-    assert net.training and net.head.training
+    assert net.training
+    assert net.head.training
     assert torch.equal(net.features(images), net.features(images))
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.trunk.state_dict().items())
     assert [name for name, parameter in net.named_parameters() if parameter.requires_grad] == ["head.weight", "head.bias"]
@@ -62,7 +63,7 @@ def test_a_trunk_frozen_in_part_keeps_dropout_for_the_rest() -> None:
     net = small_net()
     net.freeze(name for name in net.trunk.state_dict() if name.startswith(("0.", "1.")))
     net.train()
-    assert [module.training for module in net.trunk] == [False, False, True, True, True, True]
+    assert [module.training for module in net.trunk.children()] == [False, False, True, True, True, True]
     assert [name for name, parameter in net.trunk_parameters() if parameter.requires_grad] == ["4.weight", "4.bias"]
 
 

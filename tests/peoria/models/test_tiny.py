@@ -29,7 +29,7 @@ def explained(head: str) -> float:
             optimizer.step()
     pixels, height = blobs(300, seed=2)
     with torch.no_grad():
-        return 1 - ((net(net.preprocess(pixels)) - height).square().mean() / height.var()).item()
+        return 1 - float((net(net.preprocess(pixels)) - height).square().mean() / height.var())
 
 
 def test_the_fc_head_learns_where_a_blob_is_from_2000_pictures() -> None:
@@ -48,7 +48,8 @@ def test_preprocessing_is_the_antialiased_resize_pillow_does() -> None:
     net, _ = build("tiny", num_outputs=1, seed=0)
     pixels = torch.randint(0, 256, (3, 227, 227, 3), dtype=torch.uint8)
     images = net.preprocess(pixels)
-    assert images.shape == (3, 3, 64, 64) and images.is_contiguous(memory_format=torch.channels_last)
+    assert images.shape == (3, 3, 64, 64)
+    assert images.is_contiguous(memory_format=torch.channels_last)
     for picture, image in zip(pixels, images, strict=True):
         resized = torch.tensor(list(Image.fromarray(picture.numpy()).resize((64, 64), Image.Resampling.BILINEAR).tobytes())).view(64, 64, 3)
         assert (image.permute(1, 2, 0) * 64 + 127.5 - resized).abs().max() <= 1.001

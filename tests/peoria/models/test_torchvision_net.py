@@ -86,6 +86,9 @@ def test_weights_from_torchvisions_own_loader(monkeypatch: pytest.MonkeyPatch, t
     enum = models.SqueezeNet1_1_Weights.DEFAULT
     monkeypatch.setattr(type(enum), "get_state_dict", lambda *_, **__: reference.state_dict())
     net, loaded = build("squeezenet1_1", weights="torchvision", trunk="frozen", num_outputs=1, seed=0)
-    assert loaded is not None and loaded.source == enum.url and len(loaded.sha256) == 64 and not loaded.missing
+    assert loaded is not None
+    assert loaded.source == enum.url
+    assert len(loaded.sha256) == 64
+    assert not loaded.missing
     assert torch.equal(net.trunk.get_parameter("features.0.weight"), reference.get_parameter("features.0.weight"))
     assert [name for name, parameter in net.named_parameters() if parameter.requires_grad] == ["head.weight", "head.bias"]

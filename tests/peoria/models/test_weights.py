@@ -31,8 +31,11 @@ def test_every_format_fills_the_trunk(tmp_path: Path, suffix: str) -> None:
     save_file(state, path) if suffix == ".safetensors" else torch.save({"state_dict": state, "epoch": 3} if suffix == ".pt" else state, path)
     net, loaded = load(path)
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.trunk.state_dict().items())
-    assert set(loaded.matched) == set(state) and not loaded.missing and not loaded.unmatched
-    assert loaded.source == str(path) and len(loaded.sha256) == 64
+    assert set(loaded.matched) == set(state)
+    assert not loaded.missing
+    assert not loaded.unmatched
+    assert loaded.source == str(path)
+    assert len(loaded.sha256) == 64
 
 
 @pytest.mark.parametrize(
@@ -42,7 +45,8 @@ def test_prefixes_are_found(tmp_path: Path, prefix: str, into: str, dropped: str
     state = donor()
     torch.save({prefix + name.removeprefix(dropped): tensor for name, tensor in state.items()}, tmp_path / "weights.pth")
     net, loaded = load(tmp_path / "weights.pth")
-    assert (loaded.prefix, loaded.into) == (prefix, into) and not loaded.missing
+    assert (loaded.prefix, loaded.into) == (prefix, into)
+    assert not loaded.missing
     assert all(torch.equal(tensor, state[name]) for name, tensor in net.trunk.state_dict().items())
 
 
@@ -52,7 +56,8 @@ def test_a_given_prefix_chooses_between_two_copies(tmp_path: Path) -> None:
     torch.save(both, tmp_path / "weights.pth")
     net, loaded = load(tmp_path / "weights.pth", weights_prefix="teacher.")
     assert torch.equal(net.trunk.state_dict()["features.0.weight"], teacher["features.0.weight"])
-    assert all(key.startswith("student.") for key in loaded.unmatched) and len(loaded.unmatched) == len(student)
+    assert all(key.startswith("student.") for key in loaded.unmatched)
+    assert len(loaded.unmatched) == len(student)
     with pytest.raises(WeightsError, match=r"no key and shape of this net after the prefix 'tutor\.'"):
         load(tmp_path / "weights.pth", weights_prefix="tutor.")
 
@@ -69,7 +74,8 @@ def test_a_part_is_filled_frozen_and_the_rest_listed(tmp_path: Path) -> None:
         name for name in loaded.missing if not name.endswith(("running_mean", "running_var"))
     }
     net.train()
-    assert not net.trunk.get_submodule("layer1.0.bn1").training and net.trunk.get_submodule("layer4.0.bn1").training
+    assert not net.trunk.get_submodule("layer1.0.bn1").training
+    assert net.trunk.get_submodule("layer4.0.bn1").training
 
 
 def test_the_old_last_layer_fills_the_head_only_where_it_fits(tmp_path: Path) -> None:
@@ -77,9 +83,11 @@ def test_the_old_last_layer_fills_the_head_only_where_it_fits(tmp_path: Path) ->
     old = {"fc.weight": torch.full((2, 512), 5.0), "fc.bias": torch.full((2,), 6.0)}
     torch.save(state | old, tmp_path / "weights.pth")
     net, _ = load(tmp_path / "weights.pth", "resnet18", num_outputs=2)
-    assert net.head.weight.unique().tolist() == [5] and net.head.bias.unique().tolist() == [6]
+    assert net.head.weight.unique().tolist() == [5]
+    assert net.head.bias.unique().tolist() == [6]
     net, loaded = load(tmp_path / "weights.pth", "resnet18", num_outputs=3)
-    assert loaded.unmatched == ("fc.bias", "fc.weight") and not net.head.bias.any()
+    assert loaded.unmatched == ("fc.bias", "fc.weight")
+    assert not net.head.bias.any()
 
 
 def test_a_file_for_another_net_lists_both_sides(tmp_path: Path) -> None:
@@ -117,7 +125,7 @@ def test_a_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, wri
     with pytest.raises(WeightsError, match="not a file of tensors alone, or damaged"):
         load(path, "tiny")
     assert not folder.exists()
-    pickle.load(path.open("rb")) if writer == "pickle" else torch.load(path, weights_only=False)
+    pickle.loads(path.read_bytes()) if writer == "pickle" else torch.load(path, weights_only=False)
     assert folder.exists()  # control: a plain load runs it
 
 
@@ -160,6 +168,9 @@ def test_a_state_dict_of_no_tensors_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", ["pool", "fc"])
 def test_a_pretrained_alexnet_trunk(head: str) -> None:
     net, loaded = load(ALEXNET_FEATURES, "alexnet", head=head, trunk="frozen")
-    assert len(loaded.matched) == 10 and not loaded.unmatched and (loaded.prefix, loaded.into) == ("", "features.")
-    assert all(name.startswith("classifier.") for name in loaded.missing) and bool(loaded.missing) == (head == "fc")
+    assert len(loaded.matched) == 10
+    assert not loaded.unmatched
+    assert (loaded.prefix, loaded.into) == ("", "features.")
+    assert all(name.startswith("classifier.") for name in loaded.missing)
+    assert bool(loaded.missing) == (head == "fc")
     assert net.trunk.get_parameter("features.0.weight").std() > 0.1  # trained filters, not torchvision's initialisation of 0.03

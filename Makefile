@@ -1,0 +1,40 @@
+# Everything runs from here, in .venv, from the lock: make demo, make test.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: install demo test test-slow lint bench clean lock
+
+install: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+demo: install
+	$(BIN)/peoria demo
+
+test: install
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: install
+	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks $(ARGS)
+
+# Resolves the newest versions that pyproject.toml admits; torch and torchvision stay where they are until they are moved here.
+lock:
+	printf 'torch==2.14.1\ntorchvision==0.29.1\n' | uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-header --upgrade --constraint - --output-file requirements.lock
+
+clean:
+	rm -rf .venv data build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,43 @@
+"""The whole study on pictures whose popularity was planted, so that anybody can see within minutes whether it finds what is there."""
+
+from pathlib import Path
+
+from peoria.config import load_sweep
+from peoria.environment import PROJECT
+from peoria.plant import PLANTS, plant
+from peoria.report import report
+from peoria.stores import default_tracking_uri
+from peoria.sweep import RunOptions, run_sweep
+from shards.pack import pack
+
+NUM_PICTURES = 3000
+COLUMNS_OF_THE_PLANT = ("oracle", "planted_colour", "planted_arrangement")
+
+
+def demo(home: Path) -> int:
+    """Plants, packs, sweeps, reports; returns the exit status."""
+    pictures, shards = home / "demo", home / "shards" / "demo"
+    if not (pictures / "plant.json").exists():
+        print(f"planting {NUM_PICTURES:,} pictures in {pictures}")
+        plant(pictures, num_pictures=NUM_PICTURES, seed=0, **PLANTS["both"])
+    print(pack(pictures / "metadata.csv", shards, keep=COLUMNS_OF_THE_PLANT).text())
+    sweep = load_sweep(PROJECT / "sweeps" / "demo.py").model_copy(update={"shards": str(shards)})
+    result = run_sweep(sweep, RunOptions(home=home))
+    if not result.complete:
+        print("not all trials are there; the same command goes on")
+        return 3
+    verdict = report(home, sweep.name)
+    by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
+    best, oracle, ridge = by_name[f"trial-{verdict['best']['key']}"]["rho_views"], by_name["oracle"]["rho_views"], by_name["colour-ridge"]["rho_views"]
+    strengths = PLANTS["both"]
+    uri = default_tracking_uri(home)
+    print(
+        f"\nWhat was planted: log views = {strengths['colour']} × colour + {strengths['arrangement']} × arrangement, and outside the picture "
+        f"{strengths['owner']} × owner, {strengths['age']} × age and {strengths['noise']} × heavy-tailed noise. A perfect reader of the pictures (the oracle) "
+        f"would reach ρ = {oracle['value']:.3f} with views on the {verdict['test']['num_pictures']:,} test pictures; a ridge on colours and edges, which cannot "
+        f"see arrangement, reaches {ridge['value']:.3f}. The best of {verdict['num_trials']} trials, chosen on val, reaches {best['value']:.3f} "
+        f"(95 % interval {best['low']:.3f} to {best['high']:.3f}): {best['value'] / oracle['value']:.0%} of the oracle. "
+        f"Report: {home / 'sweeps' / sweep.name / 'report' / 'report.html'}. Curves: mlflow server --backend-store-uri {uri} --port 5000, "
+        "then http://127.0.0.1:5000, experiment peoria."
+    )
+    return 0

@@ -1,0 +1,113 @@
+"""A Ray cluster of two nodes on this machine, in token mode: a head that runs no trials, and a worker with a pretended GPU."""
+
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+OBJECT_STORE = 100_000_000  # bytes a node
+BIN = Path(sys.executable).parent
+
+
+def free_ports(num: int) -> list[int]:
+    """Held all at once, so that they differ."""
+    sockets = [socket.socket() for _ in range(num)]
+    for held in sockets:
+        held.bind(("127.0.0.1", 0))
+    ports = [int(held.getsockname()[1]) for held in sockets]
+    for held in sockets:
+        held.close()
+    return ports
+
+
+class LocalCluster:
+    """Each node is a process group of its own and is ended by its id: ``ray stop`` would end every Ray on the machine."""
+
+    def __init__(self, folder: Path, *, cpus: int = 2, gpus: int = 1) -> None:
+        self.cpus, self.gpus = cpus, gpus
+        self.token_path = folder / "token"
+        self.token_path.touch(mode=0o600)
+        self.token_path.write_text(secrets.token_hex(32))
+        self.temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets' paths may have 107 characters
+        self.log = folder / "ray.log"
+        gcs, dashboard, client = free_ports(3)
+        self.address = f"127.0.0.1:{gcs}"  # for ray.init
+        self.jobs_address = f"http://127.0.0.1:{dashboard}"  # for ray job submit
+        self._ports = (gcs, dashboard, client)
+        self._nodes: list[subprocess.Popen[bytes]] = []
+        # HOME of its own: neither the token of the person who runs the tests nor a file Ray leaves there plays a part
+        self.bare_environment = {
+            "HOME": str(folder),
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+        }
+        self.environment = self.bare_environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_path)}
+
+    def start(self) -> None:
+        gcs, dashboard, client = self._ports
+        head = ["--head", f"--port={gcs}", "--num-cpus=0", "--num-gpus=0", f"--ray-client-server-port={client}"]
+        head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={self.temporary}"]
+        self._start_node(*head)
+        self._wait_for_jobs_api()
+        self._start_node(f"--address={self.address}", f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}")
+
+    def stop(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for node in reversed(self._nodes):
+                try:
+                    os.killpg(node.pid, number)
+                except ProcessLookupError:
+                    continue
+            deadline = time.monotonic() + 5
+            while self.processes() and time.monotonic() < deadline:
+                for node in self._nodes:
+                    node.poll()
+                time.sleep(0.1)
+        for node in self._nodes:
+            node.wait()
+        for pid in self.processes():  # a worker that left its node's group
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.temporary, ignore_errors=True)
+
+    def processes(self) -> list[int]:
+        """Ids of all processes of this cluster, wherever they were started: those whose environment names its token."""
+        mark = f"RAY_AUTH_TOKEN_PATH={self.token_path}".encode()
+        found = []
+        for folder in Path("/proc").iterdir():
+            try:
+                if folder.name.isdigit() and mark in (folder / "environ").read_bytes().split(b"\0"):
+                    found.append(int(folder.name))
+            except OSError:
+                continue  # it has ended, or is not ours
+        return found
+
+    def submit(self, working_dir: Path, *command: str, with_token: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+        """``ray job submit``, waiting for the job's end; its output is in stdout."""
+        words = [str(BIN / "ray"), "job", "submit", "--address", self.jobs_address, "--working-dir", str(working_dir), "--", *command]
+        environment = self.environment if with_token else self.bare_environment
+        return subprocess.run(words, env=environment, cwd=working_dir, capture_output=True, text=True, timeout=timeout_s)
+
+    def _start_node(self, *flags: str) -> None:
+        command = [str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", f"--object-store-memory={OBJECT_STORE}", *flags]
+        with self.log.open("ab") as log:
+            self._nodes.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, start_new_session=True))
+
+    def _wait_for_jobs_api(self) -> None:
+        request = urllib.request.Request(f"{self.jobs_address}/api/jobs/", headers={"Authorization": f"Bearer {self.token_path.read_text()}"})
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and self._nodes[0].poll() is None:
+            try:
+                with urllib.request.urlopen(request, timeout=5):
+                    return
+            except (urllib.error.URLError, OSError):
+                time.sleep(0.5)
+        raise AssertionError(self.log.read_text()[-3000:])

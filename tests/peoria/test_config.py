@@ -1,0 +1,122 @@
+"""Everything wrong with a sweep file is said at once, before anything runs."""
+
+from pathlib import Path
+
+import pytest
+from conftest import trial_config
+
+from peoria.config import Point, Sweep, TrialConfig, load_sweep, validated
+from peoria.errors import ConfigError
+from peoria.paper import PAPER, paper_label, paper_points
+from peoria.space import LogUniform, Space
+
+GOOD = {"name": "a", "shards": "data/shards/a"}
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"trails": 5}, r"sweep: trails: unknown key"),
+        ({"trials": "many"}, r"sweep: trials: 'many'; Input should be a valid integer"),
+        ({"trials": 0}, r"trials: 0; Input should be greater than or equal to 1"),
+        ({"name": "../x"}, r"name: '../x'; String should match pattern"),
+        ({"shared": {"net": 7}}, r"shared.net: 7; Input should be a valid string"),
+        ({"shared": {"lr": 0.1}}, r"shared.lr: unknown key"),
+        ({"shared": {"learning_rate": 0.1}}, r"shared: learning_rate; what is searched or drawn"),
+        ({"shared": {"evaluations": 7}}, r"curve_points: 40; a multiple of evaluations \(7\)"),
+        ({"shared": {"pictures": 100}}, r"pictures: 100; at least 2000, a batch for each of the 40 curve_points"),
+        ({"shared": {"trunk": "frozen"}}, r"trunk: 'frozen' with no weights"),
+    ],
+)
+def test_each_error_has_its_text(values: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        validated(Sweep, GOOD | values, "sweep")
+
+
+def test_all_problems_at_once() -> None:
+    with pytest.raises(ConfigError) as caught:
+        validated(Sweep, {"name": "A B", "trails": 5, "trials": 1.5, "shards": None}, "sweep")
+    assert len(caught.value.problems) == 4
+    assert "hint: fields of Sweep: name, question" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"task": ("regression", "ranking")}, "one or more of classification, hybrid, regression"),
+        ({"task": ()}, "one or more of"),
+        ({"learning_rate": {"regression": LogUniform(1e-4, 1e-2)}}, "learning_rate: ranges for regression; one for each of regression, classification, hybrid"),
+        ({"outlier_sd": ()}, "no threshold; at least one"),
+        ({"outlier_sd": (-1.0,)}, "greater than 0"),
+    ],
+)
+def test_spaces(values: dict[str, object], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        validated(Space, values, "space")
+
+
+def test_a_range_the_wrong_way_round() -> None:
+    with pytest.raises(ValueError, match=r"low 0.1 is above high 0.01; low <= high is needed"):
+        LogUniform(0.1, 0.01)
+
+
+def test_sweep_files(tmp_path: Path) -> None:
+    path = tmp_path / "s.py"
+    with pytest.raises(ConfigError, match="no such file; a sweep file is Python"):
+        load_sweep(path)
+    path.write_text("x = 1\n")
+    with pytest.raises(ConfigError, match="no SWEEP; a sweep file ends with"):
+        load_sweep(path)
+    path.write_text("SWEEP = (\n")
+    with pytest.raises(ConfigError, match=r"line 1: .*; a sweep file is Python"):
+        load_sweep(path)
+    path.write_text("from peoria import Sweep\nSWEEP = Sweep(name='a', shards='b', trails=3, trials='x')\n")
+    with pytest.raises(ConfigError, match=r"(?s)trails: unknown key.*trials: 'x'|trials: 'x'.*trails: unknown key"):
+        load_sweep(path)
+    path.write_text("from peoria import Sweep\nSWEEP = Sweep(name='a', shards='b')\n")
+    assert load_sweep(path).trials == 60
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "sweeps").glob("*.py")), ids=lambda path: path.stem)
+def test_the_sweeps_that_come_with_it(path: Path) -> None:
+    sweep = load_sweep(path)
+    assert sweep.name == path.stem
+    assert all(word in path.read_text() for word in ("Question", "Command", "Cost", "Result"))
+
+
+def test_set_points() -> None:
+    config = trial_config()
+    assert config.set_points()[-1] == 640
+    assert len(config.set_points()) == 20
+    assert config.evaluation_points() == (160, 320, 480, 640)
+    gaps = [b - a for a, b in zip((0, *config.set_points()), config.set_points(), strict=False)]
+    assert min(gaps) >= config.batch_size  # so that every point has a batch
+
+
+def test_points_leave_the_rest_to_the_searcher() -> None:
+    assert Point(task="hybrid").given() == {"task": "hybrid"}
+    assert Point(task="hybrid", outlier_sd=None).given() == {"task": "hybrid", "outlier_sd": None}
+    assert Space().named({"task": "hybrid", "learning_rate": 0.1}) == {"task": "hybrid", "hybrid/learning_rate": 0.1}
+
+
+def test_the_papers_settings_are_valid_trials_and_marked() -> None:
+    for task, settings in PAPER.items():
+        config = TrialConfig.model_validate({"task": task, **{name: setting.value for name, setting in settings.items()}})
+        assert config.head_multiplier == 20
+        assert all(setting.where for setting in settings.values())
+    assert PAPER["regression"]["learning_rate"].value == 1e-8
+    assert PAPER["regression"]["learning_rate"].stated
+    assert not PAPER["hybrid"]["learning_rate"].stated
+    assert not PAPER["hybrid"]["batch_size"].stated
+
+
+def test_a_shorter_paper_run_drops_its_rate_at_the_papers_places_and_is_not_called_the_papers() -> None:
+    short = paper_points(("regression", "hybrid"), {"pictures": 20_000, "net": "tiny"})
+    assert set(short) == {"paper-regression", "paper-hybrid"}
+    assert short["paper-regression"]["schedule_pictures"] == 20_000  # the one drop is at the end of 20,000 iterations
+    assert short["paper-hybrid"]["schedule_pictures"] == 20_000 * 20_000 // 97_000
+    named = TrialConfig.model_validate({**short["paper-hybrid"], "net": "tiny"})
+    assert paper_label("hybrid", named.model_dump()) == "the paper's hyper-parameters on tiny (hybrid)"
+    whole = {**paper_points(("hybrid",), {})["paper-hybrid"], "net": "caffenet", "weights": "w.caffemodel"}
+    assert paper_label("hybrid", TrialConfig.model_validate(whole).model_dump()) == "the paper's hybrid"
+    assert paper_label("hybrid", TrialConfig.model_validate({**whole, "weights": None}).model_dump()) != "the paper's hybrid"
