@@ -108,7 +108,9 @@ def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: 
     favourited = None
     if has_both_classes(train):
         assert train.favorites is not None
-        logistic = LogisticRegressionCV(Cs=np.logspace(-4, 1, 6), cv=5, scoring="neg_log_loss", max_iter=500, l1_ratios=(0.0,), use_legacy_attributes=False)
+        logistic = LogisticRegressionCV(
+            Cs=np.logspace(-4, 1, 6), cv=5, scoring="neg_log_loss", max_iter=500, l1_ratios=(0.0,), use_legacy_attributes=False
+        )
         favourited = model(logistic, train.favorites >= 1)
 
     def predict(split: SplitData) -> BaselineScores:
@@ -176,8 +178,7 @@ def trunk_features(config: "TrialConfig") -> Features:
     def features(split: SplitData) -> np.ndarray:
         import torch
 
-        from peoria.models import build, precision
-        from peoria.train import pick_device
+        from peoria.models import build, pick_device, precision
 
         device = pick_device(config.device)
         autocast, _ = precision(config.net, device.type)

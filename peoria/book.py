@@ -5,6 +5,7 @@ Whoever runs the trials only executes. Every entry is written so that a kill bet
 
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,20 +140,17 @@ class TrialBook:
             return None
         trials = self.searched.get_trials(deepcopy=False)
         number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
-        self.searched.sampler = make_sampler(self.sweep, number)
+        self.searched.sampler = TrialSampler(self.sweep, number)
         return self._assign(self.searched, self.searched.ask(), resumed=False)
 
     def _assign(self, study: optuna.Study, trial: optuna.Trial, *, resumed: bool) -> Assignment:
-        key = key_of(study, trial)
-        if study is self.searched and resumed:
-            study.sampler = make_sampler(self.sweep, trial.number)
+        key, fixed = key_of(study, trial), study is self.fixed
+        if resumed and not fixed:
+            study.sampler = TrialSampler(self.sweep, trial.number)
         stored = trial.user_attrs.get("config")
         if stored is None:
-            if study is self.fixed:
-                point = paper_points(self.sweep.space.task, self.sweep.shared)[key]
-            else:
-                point = self.sweep.space.suggest(trial)
-            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(study is self.fixed))).generate_state(1)[0])
+            point = paper_points(self.sweep.space.task, self.sweep.shared)[key] if fixed else self.sweep.space.suggest(trial)
+            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(fixed))).generate_state(1)[0])
             config = self.sweep.trial(point, seed=seed, threads=self.threads)
             trial.set_user_attr("config", config.model_dump(mode="json"))
         else:
@@ -160,7 +158,6 @@ class TrialBook:
         self._open[key] = trial
         folder = self.trial_folder(key)
         if not (folder / CONFIG).exists():
-            fixed = study is self.fixed
             described = {
                 "config": config.model_dump(mode="json"),
                 "fixed": fixed,
@@ -172,7 +169,9 @@ class TrialBook:
 
     # -- what happened
 
-    def record(self, key: str, *, step: int, status: str, objective: float | None, points: list[Any], metrics: dict[str, float], error: str | None) -> bool:
+    def record(
+        self, key: str, *, step: int, status: str, objective: float | None, points: list[Any], metrics: dict[str, float], error: str | None
+    ) -> bool:
         """Enters one report of a trial; entering it again changes nothing.
 
         Returns:
@@ -276,11 +275,32 @@ def open_storage(journal: Path, url: str | None) -> optuna.storages.BaseStorage:
     return optuna.storages.JournalStorage(backend)
 
 
-def make_sampler(sweep: Sweep, number: int) -> optuna.samplers.BaseSampler:
-    """TPE over the joint space of a task, seeded by the trial's number: a sweep that was killed draws what it would have drawn."""
-    seed = int(np.random.SeedSequence((sweep.seed, number, 7)).generate_state(1)[0])
-    startup = sweep.startup_per_task * len(sweep.space.task)
-    return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=startup)
+class TrialSampler(optuna.samplers.BaseSampler):
+    """TPE over the joint space of a task, for one trial: seeded by its number, and by the parameter's name where one is drawn alone.
+
+    So a trial whose drawing was cut short by a kill gets the rest of what it would have got.
+    """
+
+    def __init__(self, sweep: Sweep, number: int) -> None:
+        self._seed = (sweep.seed, number, 7)
+        self._startup = sweep.startup_per_task * len(sweep.space.task)
+        self._joint = self._tpe()
+
+    def _tpe(self, name: str = "") -> optuna.samplers.TPESampler:
+        seed = int(np.random.SeedSequence((*self._seed, *name.encode())).generate_state(1)[0])
+        with warnings.catch_warnings():
+            # `group` keeps the parameters of one task together; it has been called experimental since 2021.
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=self._startup)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
+        return self._joint.infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, Any]) -> dict[str, Any]:
+        return self._joint.sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
+        return self._tpe(param_name).sample_independent(study, trial, param_name, param_distribution)
 
 
 def key_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> str:

@@ -57,7 +57,10 @@ def load_checkpoint(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | 
         before, now = found["settings"], settings
         changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
         raise SweepError(
-            *(f"{path}: {name}: {before.get(name)!r} before, {now.get(name)!r} now; a trial goes on with the settings it began with" for name in changed),
+            *(
+                f"{path}: {name}: {before.get(name)!r} before, {now.get(name)!r} now; a trial goes on with the settings it began with"
+                for name in changed
+            ),
             hint="give the sweep another name, or go on with the same threads, device and data",
         )
     return found

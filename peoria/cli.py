@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peoria.config import Sweep
@@ -149,7 +149,13 @@ def pack_command(arguments: argparse.Namespace) -> int:
         columns[field] = column
     out = arguments.out or Path("data/shards") / arguments.table.resolve().parent.name
     with Progress(transient=True) as bar:
-        task = bar.add_task("packing", total=None)
+        tasks: dict[str, Any] = {}
+
+        def show(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done)
+
         result = pack(
             arguments.table,
             out,
@@ -158,7 +164,7 @@ def pack_command(arguments: argparse.Namespace) -> int:
             pictures=arguments.pictures,
             processes=arguments.processes,
             shard_size=arguments.shard_size,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            progress=show,
         )
     print(result.text())
     return 0
@@ -220,9 +226,8 @@ def export_command(arguments: argparse.Namespace) -> int:
 
 def plant_command(arguments: argparse.Namespace) -> int:
     """Makes pictures whose popularity is known: so much of it in their colour, so much in their arrangement, the rest noise, owner and age."""
-    from peoria.plant import PLANTS, plant
-
     from peoria.errors import ConfigError
+    from peoria.plant import PLANTS, plant
 
     if arguments.plant not in PLANTS:
         raise ConfigError(f"--plant: {arguments.plant!r}; one of {', '.join(PLANTS)}")

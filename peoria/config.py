@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from peoria.errors import ConfigError
+from peoria.paper import paper_points
 from peoria.space import Positive, Space
 from peoria.targets import Target, TargetScale
 from peoria.tasks import get_task, task_names
@@ -89,7 +90,7 @@ class Point(BaseModel):
     task: str
     learning_rate: Positive | None = None
     head_multiplier: Positive | None = None
-    outlier_sd: Positive | None | Literal["drawn"] = "drawn"
+    outlier_sd: Positive | Literal["drawn"] | None = "drawn"
 
     def given(self) -> dict[str, Any]:
         point: dict[str, Any] = {"task": self.task}
@@ -124,11 +125,14 @@ class Sweep(BaseModel):
         searched = sorted(set(self.shared) & set(SEARCHED))
         if searched:
             raise ValueError(f"shared: {', '.join(searched)}; what is searched or drawn for each trial has no shared value")
-        for task in self.space.task:
+        points = {task: ({"task": task, "learning_rate": 1e-3}, "shared.") for task in self.space.task}
+        if self.paper:
+            points |= {key: (point, f"{key}: ") for key, point in paper_points(self.space.task, self.shared).items()}
+        for point, where in points.values():
             try:
-                TrialConfig.model_validate({"task": task, "learning_rate": 1e-3, **self.shared})
+                TrialConfig.model_validate({**self.shared, **point})
             except ValidationError as error:
-                raise ValueError("\n".join(_problems(error, "shared."))) from None
+                raise ValueError("\n".join(_problems(error, where))) from None
         return self
 
     def trial(self, point: dict[str, Any], *, seed: int, threads: int) -> TrialConfig:

@@ -72,15 +72,12 @@ def within_owner_pairs(owners: ArrayLike, uploaded_at: ArrayLike | None, views: 
     ``uploaded_at`` (datetime64 [N], NaT where unknown) may be ``None``: then all pairs of an owner. A picture without owner, or without
     date in a set with dates, is in no pair.
     """
-    names, views = np.asarray(owners).astype(str), np.asarray(views)
-    usable = names != ""
-    seconds = np.zeros(len(names), np.int64)
+    views = np.asarray(views)
+    units, _ = owner_units(owners)  # an unknown owner is a unit of one picture, and so in no pair
+    rows, seconds = np.arange(len(views)), np.zeros(len(views), np.int64)
     if uploaded_at is not None:
         uploaded = np.asarray(uploaded_at, "datetime64[s]")
-        usable &= ~np.isnat(uploaded)
-        seconds = np.where(usable, uploaded.astype(np.int64), 0)
-    units, _ = owner_units(names)
-    rows = np.flatnonzero(usable)
+        rows, seconds = np.flatnonzero(~np.isnat(uploaded)), uploaded.astype(np.int64)
     rows = rows[np.lexsort((seconds[rows], units[rows]))]
     first, second = [], []
     for lag in range(1, len(rows)):

@@ -1,5 +1,6 @@
 """The whole study on pictures whose popularity was planted, so that anybody can see within minutes whether it finds what is there."""
 
+import sys
 from pathlib import Path
 
 from peoria.config import load_sweep
@@ -11,6 +12,7 @@ from peoria.sweep import RunOptions, run_sweep
 from shards.pack import pack
 
 NUM_PICTURES = 3000
+BIN = Path(sys.executable).parent
 COLUMNS_OF_THE_PLANT = ("oracle", "planted_colour", "planted_arrangement")
 
 
@@ -28,16 +30,20 @@ def demo(home: Path) -> int:
         return 3
     verdict = report(home, sweep.name)
     by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
-    best, oracle, ridge = by_name[f"trial-{verdict['best']['key']}"]["rho_views"], by_name["oracle"]["rho_views"], by_name["colour-ridge"]["rho_views"]
+    best, oracle, ridge = (
+        by_name[f"trial-{verdict['best']['key']}"]["rho_views"],
+        by_name["oracle"]["rho_views"],
+        by_name["colour-ridge"]["rho_views"],
+    )
     strengths = PLANTS["both"]
     uri = default_tracking_uri(home)
     print(
         f"\nWhat was planted: log views = {strengths['colour']} × colour + {strengths['arrangement']} × arrangement, and outside the picture "
-        f"{strengths['owner']} × owner, {strengths['age']} × age and {strengths['noise']} × heavy-tailed noise. A perfect reader of the pictures (the oracle) "
-        f"would reach ρ = {oracle['value']:.3f} with views on the {verdict['test']['num_pictures']:,} test pictures; a ridge on colours and edges, which cannot "
-        f"see arrangement, reaches {ridge['value']:.3f}. The best of {verdict['num_trials']} trials, chosen on val, reaches {best['value']:.3f} "
-        f"(95 % interval {best['low']:.3f} to {best['high']:.3f}): {best['value'] / oracle['value']:.0%} of the oracle. "
-        f"Report: {home / 'sweeps' / sweep.name / 'report' / 'report.html'}. Curves: mlflow server --backend-store-uri {uri} --port 5000, "
-        "then http://127.0.0.1:5000, experiment peoria."
+        f"{strengths['owner']} × owner, {strengths['age']} × age and {strengths['noise']} × heavy-tailed noise. A perfect reader of the pictures "
+        f"(the oracle) would reach ρ = {oracle['value']:.3f} with views on the {verdict['test']['num_pictures']:,} test pictures; a ridge on colours "
+        f"and edges, which cannot see arrangement, reaches {ridge['value']:.3f}. The best of {verdict['num_trials']} trials, chosen on val, reaches "
+        f"{best['value']:.3f} (95 % interval {best['low']:.3f} to {best['high']:.3f}): {best['value'] / oracle['value']:.0%} of the oracle. "
+        f"Report: {home / 'sweeps' / sweep.name / 'report' / 'report.html'}. Curves: {BIN / 'mlflow'} server --backend-store-uri {uri} "
+        "--host 127.0.0.1 --port 5000, then http://127.0.0.1:5000, experiment peoria."
     )
     return 0

@@ -22,15 +22,15 @@ if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
-import ray  # noqa: E402
-from ray import tune  # noqa: E402
-from ray.tune.logger import JsonLoggerCallback  # noqa: E402
-from ray.tune.schedulers import FIFOScheduler, TrialScheduler  # noqa: E402
-from ray.tune.search import Searcher  # noqa: E402
+import ray
+from ray import tune
+from ray.tune.logger import JsonLoggerCallback
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import Searcher
 
-from peoria.book import Assignment, TrialBook  # noqa: E402
-from peoria.errors import SweepError  # noqa: E402
-from peoria.trial import messages  # noqa: E402
+from peoria.book import Assignment, TrialBook
+from peoria.errors import SweepError
+from peoria.trial import messages
 
 WORKER_RETRIES = 3
 # Freed multi-megabyte buffers go back to the process, not to the kernel: up to 1.2 × faster training on a CPU. WDS_SECURE: a second belt.
@@ -124,7 +124,8 @@ def connect(*, num_cpus: int | None, num_gpus: float | None) -> None:
     if address:
         if os.environ.get("RAY_AUTH_MODE") != "token":
             raise SweepError(
-                f"RAY_AUTH_MODE: {os.environ.get('RAY_AUTH_MODE')!r} on the cluster {address}; 'token' is needed, for Ray without one runs anybody's code",
+                f"RAY_AUTH_MODE: {os.environ.get('RAY_AUTH_MODE')!r} on the cluster {address}; 'token' is needed, for without one Ray runs "
+                "anybody's code",
                 hint="start every node with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, as ray_cluster.yaml does",
             )
         ray.init(address=address, **quiet)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STATUSES = ("done", "pruned", "diverged", "failed", "running")
 NUM_REFERENCES = 6  # colours of horizontal lines that the style sheet has
 COLUMNS = {"rho_views": "ρ views", "gini_fav": "Gini favourites", "rho_given_age": "ρ given age", "pair_accuracy": "pairs of one owner"}
+NAME_WIDTH, CELL_WIDTH = 36, 26  # characters of the terminal's table
 
 
 def render_report(
@@ -140,14 +141,15 @@ def loss_table(predictors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {"columns": sorted({key for row in rows for key in row["losses"]}), "rows": rows}
 
 
-def render_table(verdict: Mapping[str, Any]) -> "Table":
-    """The leader board for a terminal; labels are printed as they are, markup and all."""
+def render_table(verdict: Mapping[str, Any], width: int) -> "Table":
+    """The leader board for a terminal of ``width`` characters: as many columns as fit; labels are printed as they are, markup and all."""
     from rich.table import Table
     from rich.text import Text
 
-    columns = {key: name for key, name in COLUMNS.items() if any(key in p for p in verdict["predictors"])}
+    found = [(key, name) for key, name in COLUMNS.items() if any(key in p for p in verdict["predictors"])]
+    columns = dict(found[: max(1, (width - NAME_WIDTH) // CELL_WIDTH)])
     table = Table(title=f"Test split, {verdict['test']['num_pictures']:,} pictures, 95 % intervals over owners", title_justify="left")
-    table.add_column("predictor")
+    table.add_column("predictor", min_width=NAME_WIDTH // 2)
     for name in columns.values():
         table.add_column(name, justify="right", no_wrap=True)
     for predictor in verdict["predictors"]:

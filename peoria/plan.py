@@ -30,6 +30,7 @@ class Plan:
     best_of_null: float  # what the best of all trials would reach by chance alone
     detectable: float  # smallest effect seen four times in five
     disk_bytes: int
+    weights: str  # what was loaded into the net, "" where nothing was
     warnings: tuple[str, ...]
 
 
@@ -61,7 +62,7 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, cach
         if kept < 0.9:
             warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
     num_decoded = len(train) + len(val)
-    model = model_bytes(sweep)
+    model, weights = try_net(sweep)
     models = (NUM_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
     checkpoints = 2 * concurrent * 2 * model  # weights and momentum; two while one replaces the other
     disk = max(0, num_decoded * BYTES_A_PICTURE - cached_bytes) + models + checkpoints
@@ -69,7 +70,7 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, cach
     if disk > free:
         raise ConfigError(f"{cache}: {disk / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", hint="choose another disk with --home")
     expected = metrics.expected_best_of(sweep.trials, error)
-    return Plan(objective, len(train), len(val), error, expected, detectable, disk, tuple(warnings))
+    return Plan(objective, len(train), len(val), error, expected, detectable, disk, weights, tuple(warnings))
 
 
 def objective_standard_error(val: Labels, objective: str) -> float:
@@ -90,13 +91,24 @@ def objective_standard_error(val: Labels, objective: str) -> float:
     return 0.5 * math.sqrt(rho_error**2 + gini_error**2 + 2 * together * rho_error * gini_error)
 
 
-def model_bytes(sweep: Sweep) -> int:
-    """Size of one trial's weights."""
+def try_net(sweep: Sweep) -> tuple[int, str]:
+    """Builds the net of the trials once, weights and all, so that what is wrong with it is said before anything runs.
+
+    Returns:
+        Bytes of one trial's weights, and which keys of the file were used.
+    """
     from peoria.models import build
 
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
-    net, _ = build(config.net, head=config.head, num_outputs=2, seed=0)
-    return sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values())
+    net, loaded = build(
+        config.net, head=config.head, num_outputs=2, weights=config.weights, weights_prefix=config.weights_prefix, trunk=config.trunk, seed=0
+    )
+    said = ""
+    if loaded is not None:
+        said = f"{loaded.source}: {len(loaded.matched)} parameters loaded"
+        said += f"; not in the file: {', '.join(loaded.missing)}" if loaded.missing else ""
+        said += f"; not in the net: {', '.join(loaded.unmatched)}" if loaded.unmatched else ""
+    return sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()), said
 
 
 def disk_free(folder: Path) -> int:
@@ -121,4 +133,6 @@ def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: in
         f"that know nothing would reach {plan.best_of_null:+.3f}",
         f"  disk        {plan.disk_bytes / 1e9:.2f} GB at most",
     ]
+    if plan.weights:
+        lines.append(f"  weights     {plan.weights}")
     return "\n".join(lines + [f"  warning     {text}" for text in plan.warnings])

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import socket
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from shards.openings import open_test
 from shards.read import ShardSet
 
 SCORES = "test_scores.npz"
+WIDTH = 150
 PURPOSE = "report"
 ORACLE = "oracle"  # a column of planted pictures: what a perfect reader of the picture would score
 
@@ -58,7 +60,9 @@ def report(home: Path, name: str, *, tracking: str | None = None, say: Any = pri
     return verdict
 
 
-def open_and_score(home: Path, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any) -> tuple[dict[str, PredictorScores], Labels, int]:
+def open_and_score(
+    home: Path, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any
+) -> tuple[dict[str, PredictorScores], Labels, int]:
     """Opens the test split, on record first, and scores it with the judged trials and every baseline."""
     shard_set = ShardSet(Path(sweep["shards"]))
     if shard_set.manifest.identity != sweep["identity"]:
@@ -169,8 +173,8 @@ def write_report(folder: Path, verdict: dict[str, Any], sweep: dict[str, Any], t
     }
     baselines = [json.loads(path.read_text()) for path in sorted(folder.glob("baselines/*/baseline.json"))]
     write_atomic(target / "report.html", render_report(verdict, sweep, curves, baselines, run).encode())
-    console = Console()
-    console.print(render_table(verdict))
+    console = Console() if sys.stdout.isatty() else Console(width=WIDTH)  # a file or a pipe has no width of its own
+    console.print(render_table(verdict, console.width))
     say(verdict["headline"])
     for statement in verdict["statements"]:
         say(f"- {statement}")

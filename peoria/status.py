@@ -20,13 +20,15 @@ def status(home: Path, name: str) -> str:
     by_status = {word: sum(trial.status == word for trial in searched) for word in ("done", "pruned", "diverged", "failed", "running")}
     owed = max(0, sweep["trials"] - len(ended))
     held = holder(folder)
-    lines = [f"sweep {name}: {len(ended)} of {sweep['trials']} trials ({', '.join(f'{n} {word}' for word, n in by_status.items() if n) or 'none yet'})"]
+    said = ", ".join(f"{n} {word}" for word, n in by_status.items() if n) or "none yet"
+    lines = [f"sweep {name}: {len(ended)} of {sweep['trials']} trials ({said})"]
     fixed = [trial for trial in trials if trial.fixed]
     if fixed:
         lines.append(f"  the paper's points: {', '.join(f'{trial.key} {trial.status}' for trial in fixed)}")
     best = best_of(trials)
     if best is not None:
-        lines.append(f"  best: {best.label}, {sweep['objective']} {best.objective:+.3f} on val (standard error of one that knows nothing: {sweep['se_objective']:.3f})")
+        chance = f"standard error of one that knows nothing: {sweep['se_objective']:.3f}"
+        lines.append(f"  best: {best.label}, {sweep['objective']} {best.objective:+.3f} on val ({chance})")
     if held and ended and owed:
         took = time.time() - min(trial.started_at for trial in trials)
         lines.append(f"  about {took / len(ended) * owed / 60:.0f} minutes left at the pace so far")

@@ -268,7 +268,7 @@ def draw_plots(book: TrialBook, folder: Path) -> None:
         sweep_plots(book.searched, folder / "report" / "plots")
 
 
-class tracking:  # noqa: N801 - reads as a statement
+class tracking:
     """``with tracking(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
 
     def __init__(self, folder: Path, options: RunOptions, say: Say) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,9 +21,6 @@ from peoria.evaluate import forward_all, network_metrics, objective_name
 from peoria.targets import counts, kept_by_cut
 from peoria.tasks import get_task
 from shards.manifest import write_atomic
-
-if TYPE_CHECKING:
-    import torch
 
 VAL_SCORES = "val_scores.npz"
 Point = tuple[int, dict[str, float]]
@@ -51,7 +48,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     """
     import torch
 
-    from peoria.models import build, precision
+    from peoria.models import build, pick_device, precision
     from peoria.optim import Schedule, make_optimizer, set_learning_rate
 
     torch.set_num_threads(config.threads)
@@ -63,7 +60,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         "control": dataset.control,
         "device": device.type,
         "autocast": str(autocast),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     resumed = load_checkpoint(folder, settings)
     if resumed is not None:
@@ -188,9 +185,3 @@ def write_scores(folder: Path, keys: np.ndarray, scores: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, keys=keys, scores=scores)
     write_atomic(folder / VAL_SCORES, buffer.getvalue())
-
-
-def pick_device(wanted: str) -> "torch.device":
-    import torch
-
-    return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")

@@ -46,6 +46,21 @@ class PackResult:
     def owners_unknown(self) -> bool:
         return self.num_unknown_owners == self.manifest.num_kept
 
+    def text(self) -> str:
+        """What became of the table, for people."""
+        kept, rejected = self.manifest.num_kept, self.manifest.num_rejected
+        lines = [f"{self.root}: {kept:,} kept + {rejected:,} rejected = {kept + rejected:,} rows{' (packed before)' if self.already_packed else ''}"]
+        lines += [f"  rejected  {count:,} {reason}" for reason, count in self.rejected.items()]
+        for split, count in self.kept.items():
+            share = "" if self.owners_unknown or not count else f"; the largest owner has {self.largest_owner_shares[split]:.1%} of it"
+            lines.append(f"  {split:<9} {count:,} pictures, {self.shares[split]:.1%}{share}")
+        if self.owners_unknown:
+            lines.append("  owners unknown: split by picture; intervals are per picture, leakage by owner is not controlled")
+        if self.unmapped_columns:
+            lines.append(f"  dropped   columns {', '.join(self.unmapped_columns)} (--keep NAME keeps one, --column FIELD=NAME maps one)")
+        lines.append(f"  identity  {self.manifest.identity}")
+        return "\n".join(lines)
+
 
 @dataclass(frozen=True)
 class _Plan:

@@ -18,5 +18,10 @@ def precision(net: str, device: str) -> tuple[torch.dtype | None, bool]:
 
 
 def _multiplies_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
+    capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32 is never wrong
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def pick_device(wanted: str) -> torch.device:
+    """``cpu``, ``cuda``, or for ``auto`` the GPU where there is one."""
+    return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")

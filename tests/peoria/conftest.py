@@ -61,8 +61,13 @@ def small_sweep(shards: Path, **changes: object) -> Sweep:
         "name": "small",
         "shards": str(shards),
         "trials": 4,
-        "space": Space(task=("regression", "hybrid"), learning_rate=LogUniform(1e-3, 1e-2), head_multiplier=LogUniform(1, 10), outlier_sd=(None, 3.0)),
-        "shared": {"net": "tiny", "target_scale": "log1p", "pictures": 640, "batch_size": 16, "evaluations": 4, "curve_points": 20, "schedule": "cosine"},
+        "space": Space(
+            task=("regression", "hybrid"),
+            learning_rate=LogUniform(1e-3, 1e-2),
+            head_multiplier=LogUniform(1, 10),
+            outlier_sd=(None, 3.0),
+        ),
+        "shared": trial_config().model_dump(include={"net", "target_scale", "pictures", "batch_size", "evaluations", "curve_points", "schedule"}),
         "startup_per_task": 1,
     }
     return Sweep.model_validate(settings | changes)

@@ -46,18 +46,16 @@ class KilledError(BaseException):
 
 
 class FaultyClient:
-    """A client whose ``at``-th call is the last: killed before the server hears of it, or after it did and before the answer."""
+    """A client whose ``at``-th call is the last: the server did it, and the answer never came. (Killed before a call is killed after the last.)"""
 
-    def __init__(self, client: Any, at: int, when: str) -> None:
-        self.client, self.at, self.when, self.num_calls = client, at, when, 0
+    def __init__(self, client: Any, at: int) -> None:
+        self.client, self.at, self.num_calls = client, at, 0
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.client, name)
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self.num_calls += 1
-            if self.num_calls == self.at and self.when == "before":
-                raise KilledError
             answer = method(*args, **kwargs)
             if self.num_calls == self.at:
                 raise KilledError

@@ -26,6 +26,7 @@ GOOD = {"name": "a", "shards": "data/shards/a"}
         ({"shared": {"evaluations": 7}}, r"curve_points: 40; a multiple of evaluations \(7\)"),
         ({"shared": {"pictures": 100}}, r"pictures: 100; at least 2000, a batch for each of the 40 curve_points"),
         ({"shared": {"trunk": "frozen"}}, r"trunk: 'frozen' with no weights"),
+        ({"shared": {"pictures": 1600, "batch_size": 16}, "paper": True}, r"paper-regression: pictures: 1600; at least 2000"),
     ],
 )
 def test_each_error_has_its_text(values: dict[str, object], text: str) -> None:
@@ -45,7 +46,10 @@ def test_all_problems_at_once() -> None:
     [
         ({"task": ("regression", "ranking")}, "one or more of classification, hybrid, regression"),
         ({"task": ()}, "one or more of"),
-        ({"learning_rate": {"regression": LogUniform(1e-4, 1e-2)}}, "learning_rate: ranges for regression; one for each of regression, classification, hybrid"),
+        (
+            {"learning_rate": {"hybrid": LogUniform(1e-4, 1e-2)}},
+            "learning_rate: ranges for hybrid; one for each of regression, classification, hybrid",
+        ),
         ({"outlier_sd": ()}, "no threshold; at least one"),
         ({"outlier_sd": (-1.0,)}, "greater than 0"),
     ],

@@ -217,9 +217,9 @@ def test_plain_numbers() -> None:
     assert [plain(value) for value in (0.345678, 52352.123456, 1.5e9, 2.5e13, 0.0)] == ["0.345678", "52,352.1", "1,500,000,000", "2.5e+13", "0"]
 
 
-def printed(verdict: dict[str, Any]) -> str:
-    console = Console(file=io.StringIO(), width=160, color_system=None)
-    console.print(render_table(verdict))
+def printed(verdict: dict[str, Any], width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render_table(verdict, width))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -234,3 +234,6 @@ def test_the_table_for_the_terminal(arguments: dict[str, Any]) -> None:
         if "rho_views" in predictor:
             assert estimate(predictor["rho_views"]) in text
             assert percent(predictor["pair_accuracy"]) in text
+    narrow = printed(verdict, 80)
+    assert all(estimate(p["rho_views"]) in narrow for p in verdict["predictors"] if "rho_views" in p)  # what fits is whole, the rest is left out
+    assert "…" not in narrow

@@ -215,7 +215,7 @@ class TestExperiment:
                 return self.client.get_experiment_by_name(name)
 
         tracker = Tracker(mlflow_sqlite)
-        tracker._client = Late(client_of(mlflow_sqlite), 0, "")
+        tracker._client = Late(client_of(mlflow_sqlite), 0)
         assert tracker.project(folder.path).runs == 10
 
 

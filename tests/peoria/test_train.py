@@ -101,15 +101,14 @@ def test_killed_at_any_instant_and_resumed(task: str, planted_shards: Path, home
     dice = random.Random(task)
     kills = 0
     for attempt in range(30):
-        process = start(tmp_path / "killed")
-        assert process.stdout is not None
-        process.stdout.readline()  # training has begun, or been gone on with
-        time.sleep(dice.uniform(0.0, 0.6))
-        if attempt < 4 and process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
-        process.stdout.read()
-        if process.wait() == 0:
+        with start(tmp_path / "killed") as process:
+            assert process.stdout is not None
+            process.stdout.readline()  # training has begun, or been gone on with
+            time.sleep(dice.uniform(0.0, 0.6))
+            if attempt < 4 and process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                kills += 1
+        if process.returncode == 0:
             break
     assert process.returncode == 0
     assert kills >= 2
