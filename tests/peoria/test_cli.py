@@ -1,0 +1,121 @@
+"""The command line: quick to answer, plain when refusing, and each command does what it says."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import small_sweep
+
+from peoria.cli import EXIT_USER_ERROR, main
+from peoria.sweep import RunOptions, run_sweep
+
+
+def run(*words: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(argv=[str(word) for word in words])
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom peoria.cli import main\n"
+        "try:\n  main(argv=['--help'])\nexcept SystemExit:\n  pass\n"
+        "heavy = {'torch', 'ray', 'mlflow', 'optuna', 'numpy', 'pyarrow', 'cv2', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pack" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def home(planted_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    home = tmp_path_factory.mktemp("cli")
+    run_sweep(small_sweep(planted_shards), RunOptions(home=home, local=True, tracking="off"), lambda line: None)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("pack", "gone.csv"), "gone.csv: "),
+        (("pack", "gone.csv", "--column", "views"), "--column: 'views'; FIELD=COLUMN is needed"),
+        (("verify", "gone"), "gone: no manifest.json"),
+        (("sweep", "gone.py"), "gone.py: no such file; a sweep file is Python"),
+        (("report", "gone"), "sweep gone: none in"),
+        (("status", "gone"), "sweep gone: none in"),
+        (("plant", "out", "--plant", "sound"), "--plant: 'sound'; one of both, colour"),
+    ],
+)
+def test_refusals_are_plain(
+    words: tuple[str, ...], text: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(*words) == EXIT_USER_ERROR or words[0] == "verify"
+    error = capsys.readouterr().err
+    assert text in error
+    assert "Traceback" not in error
+
+
+def test_pack_verify_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("plant", tmp_path / "p", "--pictures", 60) == 0
+    assert run("pack", tmp_path / "p" / "metadata.csv", "--out", tmp_path / "s", "--processes", 1, "--keep", "oracle") == 0
+    text = capsys.readouterr().out
+    assert "60 rows" in text
+    assert "dropped   columns planted_colour, planted_arrangement" in text
+    assert run("verify", tmp_path / "s") == 0
+    printed = capsys.readouterr()
+    assert printed.out == printed.err == ""  # silent when whole
+    assert run("describe", tmp_path / "s") == 0
+    assert (tmp_path / "s" / "describe.png").read_bytes()[:4] == b"\x89PNG"
+    shard = next((tmp_path / "s" / "train").glob("*.tar"))
+    data = bytearray(shard.read_bytes())
+    data[700] ^= 4
+    shard.write_bytes(data)
+    assert run("verify", tmp_path / "s") == 1
+    assert f"train/{shard.name}" in capsys.readouterr().err
+
+
+def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "small", "--home", home, "--tracking", "off") == 0
+    first = capsys.readouterr().out
+    assert "opening 1 of this test set" in first
+    target = home / "sweeps" / "small" / "report"
+    verdict = (target / "verdict.json").read_bytes()
+    assert run("report", "small", "--home", home, "--tracking", "off") == 0
+    assert "opening" not in capsys.readouterr().out.split("Test split")[0]
+    assert (target / "verdict.json").read_bytes() == verdict
+    assert len((planted_shards / "openings.jsonl").read_text().splitlines()) == 1
+
+    pictures = sorted((planted_shards.parent / "pictures" / "images").iterdir())[:3]
+    assert run("predict", "small", "--home", home, *pictures) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == [str(path) for path in pictures]
+    assert all("of the val pictures" in line for line in lines)
+    (tmp_path / "page.html").write_text("<html>")
+    assert run("predict", "small", "--home", home, tmp_path / "page.html", tmp_path / "gone.jpg") == EXIT_USER_ERROR
+    assert capsys.readouterr().err.count("a picture is needed") == 2
+
+    assert run("export", "small", "--home", home, "--out", tmp_path / "model") == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert json.loads(verdict)["headline"] in card
+    assert "227×227" in card
+    from safetensors.torch import load_file
+
+    from peoria.checkpoint import load_model
+
+    net, _ = load_model(tmp_path / "model")
+    assert set(load_file(tmp_path / "model" / "model.safetensors")) == set(net.state_dict())
+
+
+def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_sweep(small_sweep(planted_shards), RunOptions(home=tmp_path, local=True, tracking="off", hours=1e-9), lambda line: None)
+    before = (planted_shards / "openings.jsonl").read_bytes() if (planted_shards / "openings.jsonl").exists() else b""
+    assert run("report", "small", "--home", tmp_path, "--tracking", "off") == EXIT_USER_ERROR
+    assert "sweep small: not finished; the test split is opened once, when nothing more will be chosen" in capsys.readouterr().err
+    after = (planted_shards / "openings.jsonl").read_bytes() if (planted_shards / "openings.jsonl").exists() else b""
+    assert after == before
