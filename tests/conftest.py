@@ -1,12 +1,18 @@
-"""One MLflow for all tests: a database that was migrated once, and a real server on loopback."""
+"""What all tests share: one MLflow (a database that was migrated once, and a real server on loopback) and one small packed set."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow_process import MlflowServer
+
+from peoria.data import Dataset, open_dataset
+from peoria.plant import PLANTS, plant
+from shards.labels import Labels
+from shards.pack import pack
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before anything imports mlflow
 
@@ -45,3 +51,32 @@ def mlflow_server_process(migrated_database: Path, tmp_path_factory: pytest.Temp
 def mlflow_server(mlflow_server_process: MlflowServer) -> str:
     """The address of the session's MLflow server."""
     return mlflow_server_process.uri
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by tests that only read; holds the decoded copy."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def planted_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """600 planted pictures with owners and dates, packed."""
+    root = tmp_path_factory.mktemp("planted")
+    plant(root / "pictures", num_pictures=600, seed=3, **PLANTS["both"])
+    pack(root / "pictures" / "metadata.csv", root / "shards", keep=("oracle",), processes=2)
+    return root / "shards"
+
+
+@pytest.fixture(scope="session")
+def dataset(planted_shards: Path, home: Path) -> Dataset:
+    return open_dataset(planted_shards, home / "cache")
+
+
+@pytest.fixture
+def make_labels() -> Callable[..., Labels]:
+    def make(views: np.ndarray, favorites: np.ndarray | None = None, **columns: np.ndarray) -> Labels:
+        keys = np.array([f"{i:09d}" for i in range(len(views))])
+        return Labels(keys=keys, ids=keys, owners=columns.pop("owners", np.full(len(views), "")), views=views, favorites=favorites, **columns)
+
+    return make

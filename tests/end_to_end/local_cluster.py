@@ -58,7 +58,9 @@ class LocalCluster:
         head += ["--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}", f"--temp-dir={self.temporary}"]
         self._start_node(*head)
         self._wait_for_jobs_api()
-        self._start_node(f"--address={self.address}", f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}")
+        # A folder of its own, as on a machine of its own: two nodes in one would unpack a job's working directory over each other.
+        worker = [f"--address={self.address}", f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}", f"--temp-dir={self.temporary / 'w'}"]
+        self._start_node(*worker)
 
     def stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -94,7 +96,13 @@ class LocalCluster:
         """``ray job submit``, waiting for the job's end; its output is in stdout."""
         words = [str(BIN / "ray"), "job", "submit", "--address", self.jobs_address, "--working-dir", str(working_dir), "--", *command]
         environment = self.environment if with_token else self.bare_environment
-        return subprocess.run(words, env=environment, cwd=working_dir, capture_output=True, text=True, timeout=timeout_s)
+        deadline = time.monotonic() + 60
+        while True:
+            ran = subprocess.run(words, env=environment, cwd=working_dir, capture_output=True, text=True, timeout=timeout_s)
+            # The head answers before its agent, which starts the jobs, has come up.
+            if "No available agent to submit job" not in ran.stdout + ran.stderr or time.monotonic() > deadline:
+                return ran
+            time.sleep(1)
 
     def _start_node(self, *flags: str) -> None:
         command = [str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", f"--object-store-memory={OBJECT_STORE}", *flags]

@@ -1,15 +1,20 @@
 """Jobs on a cluster: submitted to the head, run on the worker, and by nobody without the token."""
 
 import json
+import shutil
 import stat
+import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 import pytest
-from local_cluster import LocalCluster
+from local_cluster import BIN, LocalCluster
+
+from peoria.records import read_trials
 
 pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
 
 JOB = """
 import json
@@ -68,3 +73,26 @@ def test_control_the_same_command_with_the_token_runs(ray_cluster: LocalCluster,
     ran = ray_cluster.submit(tmp_path, "python", "-c", f"open({str(tmp_path / 'ran')!r}, 'w')")
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert (tmp_path / "ran").exists()
+
+
+def test_a_sweep_runs_as_a_job(ray_cluster: LocalCluster, planted_shards: Path, tmp_path: Path) -> None:
+    """The command of the laptop, unchanged, on the cluster: the driver on the head, which has no CPUs, every trial on the worker."""
+    shutil.copytree(ROOT / "sweeps", tmp_path / "work" / "sweeps")
+    words = ["peoria", "sweep", "sweeps/demo.py", "--trials", "3", "--gpus-per-trial", "0.5"]
+    words += ["--home", str(tmp_path / "home"), "--shards", str(planted_shards), "--tracking", "off"]
+    ran = ray_cluster.submit(tmp_path / "work", *words)
+    assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
+    assert "3 of 3 trials" in ran.stdout
+    assert "each with 1 CPUs and 0.5 GPUs" in ran.stdout
+    trials = read_trials(tmp_path / "home" / "sweeps" / "demo")
+    assert [trial.key for trial in trials] == ["0000", "0001", "0002", "paper-classification", "paper-hybrid", "paper-regression"]
+    assert all(trial.status in ("done", "pruned") for trial in trials)
+
+
+def test_a_cluster_without_token_mode_is_refused(ray_cluster: LocalCluster, planted_shards: Path, tmp_path: Path) -> None:
+    words = [str(BIN / "peoria"), "sweep", str(ROOT / "sweeps" / "demo.py"), "--home", str(tmp_path), "--shards", str(planted_shards), "--tracking", "off"]
+    environment = ray_cluster.bare_environment | {"RAY_ADDRESS": ray_cluster.address}
+    refused = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    assert refused.returncode == 2
+    assert "RAY_AUTH_MODE: None on the cluster" in refused.stderr
+    assert not any(trial.status == "done" for trial in read_trials(tmp_path / "sweeps" / "demo"))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import trial_config
+from small import trial_config
 
 from peoria.baselines import all_baselines, colour_and_edges, random_score, trivial
 from peoria.data import Dataset, SplitData, open_dataset

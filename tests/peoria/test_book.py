@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import pytest
-from conftest import small_sweep, trial_config
+from small import small_sweep, trial_config
 from optuna.trial import TrialState
 
 from peoria.book import Assignment, RungPruner, TrialBook, rungs

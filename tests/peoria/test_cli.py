@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import small_sweep
+from small import small_sweep
 
 from peoria.cli import EXIT_USER_ERROR, main
 from peoria.sweep import RunOptions, run_sweep

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import trial_config
+from small import trial_config
 
 from peoria.config import Point, Sweep, TrialConfig, load_sweep, validated
 from peoria.errors import ConfigError

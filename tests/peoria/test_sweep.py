@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import small_sweep
+from small import small_sweep
 
 from peoria.config import Sweep
 from peoria.data import Dataset
@@ -153,7 +153,7 @@ def test_hours_end_a_run_and_the_same_command_goes_on(planted_shards: Path, tmp_
 
 
 def plan_of(sweep: Sweep, dataset: Dataset, cache: Path, **labels: object) -> object:
-    train, val = replace(dataset.train.labels, **labels), replace(dataset.val.labels, **{k: v for k, v in labels.items()})  # type: ignore[arg-type]
+    train, val = replace(dataset.train.labels, **labels), replace(dataset.val.labels, **labels)  # type: ignore[arg-type]
     return make_plan(sweep, train, val, concurrent=1, cache=cache, cached_bytes=0)
 
 

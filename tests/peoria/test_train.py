@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import trial_config
+from small import trial_config
 
 from peoria.checkpoint import CHECKPOINT, MODEL, load_model
 from peoria.config import TrialConfig

@@ -1,0 +1,366 @@
+"""Worlds whose answer is known, through the whole path: planted, packed, swept, judged. What was planted is found; what was not is not claimed.
+
+Each guard of the measurement has a control beside it: a number that would have claimed skill had the guard not been there, or a score that
+it lets through. Seeds are 0 throughout and were not chosen. ``pytest -s`` prints the figures, one line a world.
+"""
+
+import contextlib
+import functools
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import norm, rankdata
+
+from peoria import bootstrap, confounds, metrics
+from peoria.baselines import age_days
+from peoria.config import Control, Point, Sweep
+from peoria.data import open_dataset
+from peoria.plant import PLANTS, plant
+from peoria.report import SCORES, report
+from peoria.space import LogUniform, Space
+from peoria.sweep import RunOptions, SweepResult, run_sweep
+from peoria.targets import counts, kept_by_cut
+from peoria.tasks import get_task
+from peoria.verdict import PAIR_DAYS
+from shards.labels import Labels
+from shards.openings import OPENINGS, openings
+from shards.pack import pack
+
+pytestmark = pytest.mark.slow
+
+NUM_PICTURES = 3000
+NUM_TRIALS = 6
+SHARED: dict[str, Any] = {
+    "net": "tiny",
+    "target_scale": "log1p",
+    "pictures": 12_000,
+    "batch_size": 32,
+    "evaluations": 4,
+    "curve_points": 40,
+    "schedule": "cosine",
+}
+SPACE = Space(
+    task=("regression", "hybrid"),
+    learning_rate=LogUniform(3e-3, 2e-2),
+    head_multiplier=LogUniform(1.0, 10.0),
+    outlier_sd=(None, 6.0, 3.0),
+)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A world after its report."""
+
+    folder: Path
+    verdict: dict[str, Any]
+
+    def predictor(self, name: str) -> dict[str, Any]:
+        """By its name, or ``best``."""
+        found: dict[str, Any] = next(p for p in self.verdict["predictors"] if name in (p["name"], p["kind"]))
+        return found
+
+    def difference(self, name: str) -> dict[str, float]:
+        """Best − other in rho_views, paired."""
+        found: dict[str, float] = next(d["rho_views"] for d in self.verdict["differences"] if d["name"] == name)
+        return found
+
+    def said(self, beginning: str) -> str:
+        """The one statement that begins so."""
+        (found,) = [statement for statement in self.verdict["statements"] if statement.startswith(beginning)]
+        return str(found)
+
+    @property
+    def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
+        """The best network's scores of the test pictures, and what they were judged by, as the report stored them."""
+        with np.load(self.folder / "report" / SCORES) as arrays:
+            columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
+            return arrays[f"trial-{self.verdict['best']['key']}|views"], Labels(**columns)
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """Plants and judges each world once; all share one cache of decoded pictures."""
+
+    home: Path
+
+    @functools.cache  # noqa: B019 - lives as long as the module's fixture
+    def shards(self, name: str) -> Path:
+        root = self.home / name
+        plant(root / "pictures", num_pictures=NUM_PICTURES, seed=0, **PLANTS[name])
+        pack(root / "pictures" / "metadata.csv", root / "shards", keep=("oracle",), processes=2)
+        shutil.rmtree(root / "pictures")
+        return root / "shards"
+
+    def run(self, sweep: Sweep, control: Control | None = None) -> SweepResult:
+        result = run_sweep(sweep, RunOptions(home=self.home, local=True, tracking="off", control=control), say=lambda line: None)
+        assert result.complete
+        return result
+
+    def report(self, name: str) -> dict[str, Any]:
+        with contextlib.redirect_stdout(io.StringIO()):
+            return report(self.home, name, tracking="off", say=lambda line: None)
+
+    @functools.cache  # noqa: B019
+    def judged(self, name: str, control: Control | None = None) -> Judged:
+        sweep = Sweep(name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1)
+        folder = self.run(sweep, control).folder
+        found = Judged(folder, self.report(folder.name))
+        columns = {"oracle": "rho_views", "best": "rho_views", "colour-ridge": "rho_views"}
+        figures = [f"{column} {written(found.predictor(column)[key])}" for column, key in columns.items()]
+        figures += [f"{key} {written(found.predictor('best')[key])}" for key in ("rho_given_age", "pair_accuracy")]
+        print(f"\n{folder.name}: {', '.join(figures)}; best − ridge {written(found.difference('colour-ridge'))}")
+        return found
+
+
+def written(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+@pytest.fixture(scope="module")
+def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
+    home = tmp_path_factory.mktemp("worlds")
+    yield Worlds(home)
+    shutil.rmtree(home)  # 3 GB of decoded pictures
+
+
+def holds(found: dict[str, float], chance: float) -> bool:
+    """Whether an interval covers ``chance``."""
+    return found["low"] <= chance <= found["high"]
+
+
+def as_skilled(labels: Labels, rho: float) -> np.ndarray:
+    """A score that correlates with views as the network does, but among pictures of one owner and of one age as well."""
+    luck = np.random.default_rng(0).standard_normal(len(labels))
+    return rho * norm.ppf((rankdata(labels.views) - 0.5) / len(labels)) + np.sqrt(1 - rho**2) * luck
+
+
+def low_of(samples: np.ndarray) -> float:
+    return bootstrap.interval(samples)[0]
+
+
+# -- what is in the pictures
+
+
+def test_both_are_found_and_more_than_any_baseline_sees(worlds: Worlds) -> None:
+    both = worlds.judged("both")
+    oracle, best = both.predictor("oracle")["rho_views"], both.predictor("best")["rho_views"]
+    assert best["value"] >= 0.7 * oracle["value"] > 0.4
+    for baseline in ("colour-ridge", "age-only", "random-score"):
+        assert both.difference(baseline)["low"] > 0, baseline
+    assert both.verdict["in_the_picture"]
+    assert both.verdict["beats"]["rho_views"]
+    assert both.verdict["headline"].startswith("Part of a picture's popularity is in the picture (ρ = ")
+    assert both.verdict["headline"].endswith("; the best network ranks views better than every baseline.")
+    assert both.said("So part of the popularity is in the picture")
+    assert both.said("Views: more than the colour ridge baseline")
+
+
+def test_colour_alone_is_not_told_as_more_than_the_ridge_sees(worlds: Worlds) -> None:
+    colour = worlds.judged("colour")
+    assert colour.said("Views: no evidence of more than the colour ridge baseline: ρ ")
+    assert not colour.verdict["beats"]["rho_views"]
+    assert colour.verdict["headline"].endswith("; there is no evidence that the best network ranks views better than the colour ridge baseline.")
+    # it is in the picture all the same, and the network sees it: the ridge is good, not the network bad
+    assert colour.verdict["in_the_picture"]
+    for baseline in ("age-only", "random-score"):
+        assert colour.difference(baseline)["low"] > 0, baseline
+    assert colour.predictor("best")["rho_views"]["value"] >= 0.9 * colour.predictor("oracle")["rho_views"]["value"]
+
+
+# -- what is not
+
+
+def test_shuffled_counts_are_told_by_nobody(worlds: Worlds) -> None:
+    shuffled = worlds.judged("both", "shuffle")
+    best = shuffled.predictor("best")
+    assert holds(best["rho_views"], 0)
+    assert holds(best["rho_given_age"], 0)
+    assert holds(best["pair_accuracy"], 0.5)
+    assert not any(shuffled.verdict["above_chance"].values())
+    assert not shuffled.verdict["in_the_picture"]
+    assert not shuffled.verdict["beats_all_baselines"]
+    assert shuffled.verdict["headline"].startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
+    for measure in ("Views", "Favourites"):
+        assert shuffled.said(f"{measure}: no evidence of skill")
+    assert not any("more than" in line and "no evidence" not in line for line in shuffled.verdict["statements"])
+    # control: the same pictures, settings and counts, each count with its own picture
+    assert worlds.judged("both").verdict["above_chance"]["rho_views"]
+    assert sorted(shuffled.scores_and_labels[1].views) == sorted(worlds.judged("both").scores_and_labels[1].views)
+
+
+def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
+    owner = worlds.judged("owner")
+    best = owner.predictor("best")
+    assert holds(best["pair_accuracy"], 0.5)
+    assert not owner.verdict["in_the_picture"]
+    assert not owner.verdict["beats"]["rho_views"]
+    assert "owner fame explains it as far as these data can tell" in owner.verdict["headline"]
+    assert "owner fame or age explains the correlation as far as these data can tell" in owner.said("Within one owner")
+    assert "is in the picture" not in " ".join([owner.verdict["headline"], *owner.verdict["statements"]])
+    # control: the pooled number alone would have claimed skill, and given age as well
+    assert best["rho_views"]["low"] > 0
+    assert best["rho_given_age"]["low"] > 0
+    # control: as much pooled correlation that also holds inside owners would have been seen there
+    _, labels = owner.scores_and_labels
+    score = as_skilled(labels, best["rho_views"]["value"])
+    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS)
+    samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
+    assert samples is not None
+    assert metrics.spearman(score, labels.views) < best["rho_views"]["value"] + 0.1
+    assert low_of(samples["skilled"]) > 0.5
+
+
+def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
+    owner = worlds.judged("owner")
+    score, labels = owner.scores_and_labels
+    unknown = np.full(len(labels), "")
+    low, high = bootstrap.interval(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
+    best = owner.predictor("best")["rho_views"]
+    assert best["high"] - best["low"] > 1.3 * (high - low)
+    # control: where the counts have lost their owners, both are the same
+    score, labels = worlds.judged("both", "shuffle").scores_and_labels
+    of_owners, of_pictures = (
+        np.ptp(bootstrap.interval(bootstrap.bootstrap_spearman({"best": score}, labels.views, units)["best"])) for units in (labels.owners, unknown)
+    )
+    assert of_owners < 1.2 * of_pictures
+
+
+def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
+    age = worlds.judged("age")
+    best = age.predictor("best")
+    assert holds(best["rho_given_age"], 0)
+    assert not age.verdict["in_the_picture"]
+    assert "age explains it as far as these data can tell" in age.verdict["headline"]
+    assert age.said("Given upload age, no evidence of skill").endswith(": age explains the correlation as far as these data can tell.")
+    assert "is in the picture" not in " ".join([age.verdict["headline"], *age.verdict["statements"]])
+    # control: the pooled number alone would have claimed skill
+    assert best["rho_views"]["low"] > 0
+    # control: as much pooled correlation that also holds among pictures of one age would have been seen there
+    _, labels = age.scores_and_labels
+    samples = confounds.bootstrap_given_age(
+        {"skilled": as_skilled(labels, best["rho_views"]["value"])}, labels.views, age_days(labels), labels.owners
+    )
+    assert low_of(samples["skilled"]) > 0
+
+
+# -- the cut
+
+
+def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> None:
+    """Three trials that differ in the cut alone, and what a sweep would do that scored each on what its own cut leaves."""
+    cuts = (None, 6.0, 1.0)
+    shards = worlds.shards("both")
+    sweep = Sweep(
+        name="cuts",
+        shards=str(shards),
+        trials=len(cuts),
+        queue=tuple(Point(task="regression", learning_rate=1e-2, head_multiplier=3.0, outlier_sd=cut) for cut in cuts),
+        space=Space(task=("regression",), learning_rate=SPACE.learning_rate, head_multiplier=SPACE.head_multiplier, outlier_sd=cuts),
+        shared=SHARED,
+        startup_per_task=1,
+        prune=False,
+    )
+    folder = worlds.run(sweep).folder
+    val = open_dataset(shards, worlds.home / "cache").val.labels
+    views = counts(val, "views")
+    cards, metrics_of, own, constant, fixed = [], [], [], [], []
+    for number, cut in enumerate(cuts):
+        trial = folder / "trials" / f"{number:04d}"
+        assert json.loads((trial / "config.json").read_text())["config"]["outlier_sd"] == cut
+        card = json.loads((trial / "model.json").read_text())
+        fitted = get_task("regression").restore(card["task"])
+        with np.load(trial / "val_scores.npz") as stored:
+            assert stored["keys"].tolist() == val.keys.tolist()
+            scores = stored["scores"]
+        predicted = fitted.predict(scores[:, None])
+        kept = kept_by_cut(val, cut)
+        cards.append(card)
+        metrics_of.append(json.loads((trial / "outcome.json").read_text())["metrics"])
+        assert metrics_of[-1]["val/rho_views"] == pytest.approx(metrics.spearman(scores, views))
+        own.append(metrics.half_mse(predicted[kept], views[kept]))
+        constant.append(metrics.half_mse(np.full(kept.sum(), views[kept].mean()), views[kept]))
+        fixed.append(metrics.half_mse(predicted, views))
+    rho = [found["val/rho_views"] for found in metrics_of]
+    print(f"\ncuts {cuts}: rho_views {np.round(rho, 3)}, fixed split's half_mse {np.round(fixed)}, own split's {np.round(own)}", end="")
+    print(f", own split's of a constant {np.round(constant)}")
+
+    # the cut was applied, to train alone; edges, constants and what they score are of uncut train and the fixed val split
+    assert cards[0]["num_kept"] > cards[1]["num_kept"] > cards[2]["num_kept"]
+    assert len({card["num_train"] for card in cards}) == 1
+    assert len({found["val/half_mse_views_mean"] for found in metrics_of}) == 1
+    assert len({(card["task"]["mean"], card["task"]["median"], card["task"]["geometric_mean"]) for card in cards}) == 1
+    baseline = json.loads((folder / "baselines" / "trivial-regression" / "baseline.json").read_text())
+    assert baseline["metrics"]["val/half_mse_views"] == pytest.approx(metrics_of[0]["val/half_mse_views_mean"])
+
+    # control: each on its own split, the tightest cut wins by far, with no learning at all
+    assert own[0] > 1.5 * own[1] > 3 * own[2]
+    assert constant[0] > 1.5 * constant[1] > 3 * constant[2]
+    # while on the fixed split the ranking is about as good with any cut, and the loss is worst for the tightest
+    assert not rho[0] < rho[1] < rho[2]
+    assert max(rho) - min(rho) < 0.05
+    assert fixed[2] > fixed[0]
+
+
+# -- the test split is opened once
+
+
+def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_path: Path) -> None:
+    shards = tmp_path / "shards"  # a set of its own: its openings are counted here
+    shutil.copytree(worlds.shards("both"), shards, ignore=shutil.ignore_patterns(f"*{OPENINGS}*"))
+    fair, useless, good = (Point(task="regression", learning_rate=rate, head_multiplier=3.0, outlier_sd=None) for rate in (5e-4, 1e-6, 1e-2))
+
+    def sweep(*queue: Point) -> Sweep:
+        return Sweep(
+            name="again",
+            shards=str(shards),
+            trials=len(queue),
+            queue=queue,
+            space=Space(task=("regression",), learning_rate=LogUniform(1e-6, 1e-2)),
+            shared=SHARED | {"pictures": 4000},
+            startup_per_task=1,
+            prune=False,
+        )
+
+    def judge(*queue: Point) -> tuple[dict[str, Any], bytes]:
+        worlds.run(sweep(*queue))
+        verdict = worlds.report("again")
+        return verdict, (worlds.home / "sweeps" / "again" / "report" / "verdict.json").read_bytes()
+
+    first, written_first = judge(fair)
+    assert [(o.number, o.sweep, o.purpose) for o in openings(shards)] == [(1, "again", "report")]
+    assert first["opening"] == 1
+    record = (shards / OPENINGS).read_bytes()
+
+    # asked again, in another process: from what was stored
+    path = worlds.home / "sweeps" / "again" / "report" / "verdict.json"
+    path.unlink()
+    command = [sys.executable, "-m", "peoria", "report", "again", "--home", str(worlds.home), "--tracking", "off"]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert "opening" not in ran.stdout
+    assert path.read_bytes() == written_first
+
+    # a further trial that is not the best changes nothing but the number of trials
+    second, _ = judge(fair, useless)
+    assert second == first | {"num_trials": 2}
+    assert (shards / OPENINGS).read_bytes() == record
+
+    # another best is another question to the test split
+    told: list[str] = []
+    worlds.run(sweep(fair, useless, good))
+    with contextlib.redirect_stdout(io.StringIO()):
+        third = report(worlds.home, "again", tracking="off", say=told.append)
+    assert told[0] == "opening 2 of this test set"
+    assert [o.number for o in openings(shards)] == [1, 2]
+    assert (first["best"]["key"], third["best"]["key"], third["opening"]) == ("0000", "0002", 2)
+    best_on_val: Callable[[dict[str, Any]], float] = lambda verdict: verdict["best"]["val"]["val/rank_mean"]  # noqa: E731
+    print(f"\nagain: val's rank_mean of the first best {best_on_val(first):.3f}, of the second {best_on_val(third):.3f}")
