@@ -113,22 +113,24 @@ class Desk:
         return (dict, ())
 
 
-def connect(*, num_cpus: int | None, num_gpus: float | None) -> None:
-    """Joins the cluster that ``RAY_ADDRESS`` names (as in a submitted job), or starts a Ray of our own on this machine.
-
-    Raises:
-        SweepError: the cluster asks for no token; whoever reaches its port could run code on it.
+def refuse_without_token() -> None:
     """
+    Raises:
+        SweepError: ``RAY_ADDRESS`` names a cluster and no token is used; whoever reaches its port could run code on it.
+    """
+    address, mode = os.environ.get("RAY_ADDRESS"), os.environ.get("RAY_AUTH_MODE")
+    if address and mode != "token":
+        raise SweepError(
+            f"RAY_AUTH_MODE: {mode!r} on the cluster {address}; 'token' is needed, for without one Ray runs anybody's code",
+            hint="start every node with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, as ray_cluster.yaml does",
+        )
+
+
+def connect(*, num_cpus: int | None, num_gpus: float | None) -> None:
+    """Joins the cluster that ``RAY_ADDRESS`` names (as in a submitted job), or starts a Ray of our own on this machine."""
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": WORKER_ENV}}
-    address = os.environ.get("RAY_ADDRESS")
-    if address:
-        if os.environ.get("RAY_AUTH_MODE") != "token":
-            raise SweepError(
-                f"RAY_AUTH_MODE: {os.environ.get('RAY_AUTH_MODE')!r} on the cluster {address}; 'token' is needed, for without one Ray runs "
-                "anybody's code",
-                hint="start every node with RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH, as ray_cluster.yaml does",
-            )
-        ray.init(address=address, **quiet)
+    if "RAY_ADDRESS" in os.environ:
+        ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
         return
     ray.init(address="local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, object_store_memory=100 << 20, **quiet)
 

@@ -74,6 +74,10 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
         sweep = sweep.model_copy(update={"trials": options.trials})
     if options.control is not None:
         sweep = sweep.model_copy(update={"name": f"{sweep.name}-{options.control}"})
+    if not options.local:
+        from peoria.executor import refuse_without_token
+
+        refuse_without_token()
     folder = sweep_folder(options.home, sweep.name)
     with sweep_lock(folder, sweep.name):
         shard_set = ShardSet(Path(sweep.shards))

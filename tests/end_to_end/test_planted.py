@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -100,8 +100,9 @@ class Worlds:
         shutil.rmtree(root / "pictures")
         return root / "shards"
 
-    def run(self, sweep: Sweep, control: Control | None = None) -> SweepResult:
-        result = run_sweep(sweep, RunOptions(home=self.home, local=True, tracking="off", control=control), say=lambda line: None)
+    def run(self, sweep: Sweep, *, control: Control | None = None, trials: int | None = None) -> SweepResult:
+        options = RunOptions(home=self.home, local=True, tracking="off", control=control, trials=trials)
+        result = run_sweep(sweep, options, say=lambda line: None)
         assert result.complete
         return result
 
@@ -112,7 +113,7 @@ class Worlds:
     @functools.cache  # noqa: B019
     def judged(self, name: str, control: Control | None = None) -> Judged:
         sweep = Sweep(name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1)
-        folder = self.run(sweep, control).folder
+        folder = self.run(sweep, control=control).folder
         found = Judged(folder, self.report(folder.name))
         columns = {"oracle": "rho_views", "best": "rho_views", "colour-ridge": "rho_views"}
         figures = [f"{column} {written(found.predictor(column)[key])}" for column, key in columns.items()]
@@ -140,7 +141,8 @@ def holds(found: dict[str, float], chance: float) -> bool:
 def as_skilled(labels: Labels, rho: float) -> np.ndarray:
     """A score that correlates with views as the network does, but among pictures of one owner and of one age as well."""
     luck = np.random.default_rng(0).standard_normal(len(labels))
-    return rho * norm.ppf((rankdata(labels.views) - 0.5) / len(labels)) + np.sqrt(1 - rho**2) * luck
+    score: np.ndarray = rho * norm.ppf((rankdata(labels.views) - 0.5) / len(labels)) + np.sqrt(1 - rho**2) * luck
+    return score
 
 
 def low_of(samples: np.ndarray) -> float:
@@ -316,32 +318,24 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
 def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_path: Path) -> None:
     shards = tmp_path / "shards"  # a set of its own: its openings are counted here
     shutil.copytree(worlds.shards("both"), shards, ignore=shutil.ignore_patterns(f"*{OPENINGS}*"))
-    fair, useless, good = (Point(task="regression", learning_rate=rate, head_multiplier=3.0, outlier_sd=None) for rate in (5e-4, 1e-6, 1e-2))
-
-    def sweep(*queue: Point) -> Sweep:
-        return Sweep(
-            name="again",
-            shards=str(shards),
-            trials=len(queue),
-            queue=queue,
-            space=Space(task=("regression",), learning_rate=LogUniform(1e-6, 1e-2)),
-            shared=SHARED | {"pictures": 4000},
-            startup_per_task=1,
-            prune=False,
-        )
-
-    def judge(*queue: Point) -> tuple[dict[str, Any], bytes]:
-        worlds.run(sweep(*queue))
-        verdict = worlds.report("again")
-        return verdict, (worlds.home / "sweeps" / "again" / "report" / "verdict.json").read_bytes()
-
-    first, written_first = judge(fair)
+    sweep = Sweep(
+        name="again",
+        shards=str(shards),
+        queue=tuple(Point(task="regression", learning_rate=rate, head_multiplier=3.0, outlier_sd=None) for rate in (5e-4, 1e-6, 1e-2)),
+        space=Space(task=("regression",), learning_rate=LogUniform(1e-6, 1e-2)),
+        shared=SHARED | {"pictures": 4000},
+        startup_per_task=1,
+        prune=False,
+    )
+    path = worlds.home / "sweeps" / "again" / "report" / "verdict.json"
+    worlds.run(sweep, trials=1)
+    first = worlds.report("again")
+    written_first = path.read_bytes()
     assert [(o.number, o.sweep, o.purpose) for o in openings(shards)] == [(1, "again", "report")]
     assert first["opening"] == 1
     record = (shards / OPENINGS).read_bytes()
 
     # asked again, in another process: from what was stored
-    path = worlds.home / "sweeps" / "again" / "report" / "verdict.json"
     path.unlink()
     command = [sys.executable, "-m", "peoria", "report", "again", "--home", str(worlds.home), "--tracking", "off"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -350,17 +344,18 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
     assert path.read_bytes() == written_first
 
     # a further trial that is not the best changes nothing but the number of trials
-    second, _ = judge(fair, useless)
+    worlds.run(sweep, trials=2)
+    second = worlds.report("again")
     assert second == first | {"num_trials": 2}
     assert (shards / OPENINGS).read_bytes() == record
 
     # another best is another question to the test split
     told: list[str] = []
-    worlds.run(sweep(fair, useless, good))
+    worlds.run(sweep, trials=3)
     with contextlib.redirect_stdout(io.StringIO()):
         third = report(worlds.home, "again", tracking="off", say=told.append)
     assert told[0] == "opening 2 of this test set"
     assert [o.number for o in openings(shards)] == [1, 2]
     assert (first["best"]["key"], third["best"]["key"], third["opening"]) == ("0000", "0002", 2)
-    best_on_val: Callable[[dict[str, Any]], float] = lambda verdict: verdict["best"]["val"]["val/rank_mean"]  # noqa: E731
-    print(f"\nagain: val's rank_mean of the first best {best_on_val(first):.3f}, of the second {best_on_val(third):.3f}")
+    before, after = (verdict["best"]["val"]["val/rank_mean"] for verdict in (first, third))
+    print(f"\nagain: val's rank_mean of the first best {before:.3f}, of the second {after:.3f}")
