@@ -195,23 +195,30 @@ def trunk_features(config: "TrialConfig") -> Features:
 
 def age_features(dataset: Dataset) -> Features:
     """Age at which the counts were read, in days, and its logarithm, float64 [N, 2]: the picture is not looked at."""
-    reference = age_days(dataset.train.labels)
+    uploaded = dataset.train.labels.uploaded_at
+    assert uploaded is not None
+    newest = np.nanmax(uploaded)
+    reference = age_days(dataset.train.labels, newest)
     latest, middle = np.nanmax(reference), np.nanmedian(reference)
 
     def features(split: SplitData) -> np.ndarray:
-        days = age_days(split.labels)
+        days = age_days(split.labels, newest)
         days = np.where(np.isfinite(days), days, middle)
         return np.stack([days, np.log1p(np.clip(days, 0, latest))], axis=1)
 
     return features
 
 
-def age_days(labels: Labels) -> np.ndarray:
-    """Days from upload to the reading of the counts, float64 [N], NaN where unknown; without a reading time, to the newest upload."""
+def age_days(labels: Labels, newest: np.datetime64 | None = None) -> np.ndarray:
+    """Days from upload to the reading of the counts, float64 [N], NaN where unknown.
+
+    Where the table does not say when the counts were read: to ``newest``, or to the newest upload of these labels.
+    """
     assert labels.uploaded_at is not None
-    until = labels.observed_at if labels.observed_at is not None else np.nanmax(labels.uploaded_at)
-    days = (until - labels.uploaded_at) / np.timedelta64(1, "D")
-    return np.asarray(days, dtype=np.float64)
+    until: Any = labels.observed_at
+    if until is None:
+        until = newest if newest is not None else np.nanmax(labels.uploaded_at)
+    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "D"), dtype=np.float64)
 
 
 def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...]) -> list[Baseline]:

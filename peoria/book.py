@@ -26,6 +26,8 @@ POINTS = "points.jsonl"
 OUTCOME = "outcome.json"
 CONFIG = "config.json"
 NUM_KEPT_MODELS = 3
+WORKER_RETRIES = 3  # of one trial whose worker died
+FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is handed out
 DIVERGED_VALUE = -1.0  # told to the searcher; below anything that a ranking can reach
 
 
@@ -36,7 +38,6 @@ class Assignment:
     key: str  # the searched trial's number, or the name of a fixed point
     config: TrialConfig
     folder: Path
-    resumed: bool
 
 
 class RungPruner(optuna.pruners.BasePruner):
@@ -46,7 +47,7 @@ class RungPruner(optuna.pruners.BasePruner):
     Optuna's own pruner keeps in the storage that a rung was passed before it answers, so a kill in between would let a bad trial go on.
     """
 
-    def __init__(self, rungs: dict[int, float], reduction_factor: int) -> None:
+    def __init__(self, rungs: tuple[int, ...], reduction_factor: int) -> None:
         self.rungs = rungs
         self.reduction_factor = reduction_factor
 
@@ -60,17 +61,17 @@ class RungPruner(optuna.pruners.BasePruner):
         return trial.intermediate_values[step] < sorted(reached, reverse=True)[len(reached) // self.reduction_factor - 1]
 
 
-def rungs(config: TrialConfig, reduction_factor: int) -> dict[int, float]:
-    """Steps at which trials are compared, with their share of the length: the first evaluations at or after length / factor^k."""
+def rungs(config: TrialConfig, reduction_factor: int) -> tuple[int, ...]:
+    """Steps at which trials are compared, ascending: the first evaluations at or after length / factor^k."""
     points = config.evaluation_points()
-    found: dict[int, float] = {}
+    found: set[int] = set()
     wanted = config.pictures / reduction_factor
     while wanted * reduction_factor > points[0]:
         step = next(point for point in points if point >= wanted)
         if step < config.pictures:
-            found[step] = step / config.pictures
+            found.add(step)
         wanted /= reduction_factor
-    return dict(sorted(found.items()))
+    return tuple(sorted(found))
 
 
 class TrialBook:
@@ -82,12 +83,13 @@ class TrialBook:
         folder.mkdir(parents=True, exist_ok=True)
         storage = open_storage(folder / JOURNAL, storage_url)
         any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=threads)
-        self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else {}
+        self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else ()
         pruner = RungPruner(self.rungs, sweep.reduction_factor)
         self.searched = optuna.create_study(study_name=sweep.name, storage=storage, direction="maximize", load_if_exists=True, pruner=pruner)
         # A study of their own keeps the paper's points from the searcher, which would otherwise learn from settings outside its space.
         self.fixed = optuna.create_study(study_name=f"{sweep.name}/fixed", storage=storage, direction="maximize", load_if_exists=True)
         self._open: dict[str, optuna.Trial] = {}
+        self._failures: list[str] = []  # errors of the last trials, those in a row
         self._last_step: dict[str, int] = {}
         self._enqueue()
         self._settle()
@@ -131,12 +133,15 @@ class TrialBook:
 
     def next(self) -> Assignment | None:
         """The next trial: those that were under way first, then the paper's, then what is owed of the searched space; None when none is."""
+        if self.gave_up:
+            return None
         for study, trial in self._in_state(TrialState.RUNNING):
             if key_of(study, trial) not in self._open:
                 return self._assign(study, optuna.Trial(study, trial._trial_id), resumed=True)
         if self.fixed.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return self._assign(self.fixed, self.fixed.ask(), resumed=False)
-        if self.counts()["owed"] - self.counts()["running"] <= 0:
+        counts = self.counts()
+        if counts["owed"] <= counts["running"]:
             return None
         trials = self.searched.get_trials(deepcopy=False)
         number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
@@ -165,7 +170,7 @@ class TrialBook:
                 "started_at": time.time(),
             }
             write_json(folder / CONFIG, described)
-        return Assignment(key, config, folder, resumed)
+        return Assignment(key, config, folder)
 
     # -- what happened
 
@@ -195,6 +200,23 @@ class TrialBook:
                 return False
         return True
 
+    def lost(self, key: str) -> bool:
+        """A trial's worker died: it is handed out again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
+
+        Returns:
+            Whether it goes on.
+        """
+        trial = self._open.get(key)
+        if trial is None:
+            return False  # it had ended; its worker died before the next trial
+        deaths = int(trial.user_attrs.get("worker_deaths", 0)) + 1
+        trial.set_user_attr("worker_deaths", deaths)
+        if deaths > WORKER_RETRIES:
+            self.finish(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
+            return False
+        del self._open[key]
+        return True
+
     def finish(
         self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
     ) -> None:
@@ -204,8 +226,9 @@ class TrialBook:
         self._tell(key, outcome)
 
     def _tell(self, key: str, outcome: dict[str, Any]) -> None:
-        trial = self._open[key]
+        trial = self._open.pop(key)
         trial.set_user_attr("status", outcome["status"])
+        self._failures = [*self._failures, str(outcome["error"])] if outcome["status"] == "failed" else []
         state = {"done": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         value = {"done": outcome["objective"], "diverged": DIVERGED_VALUE}.get(outcome["status"])
         trial.study.tell(trial, value, state=state[outcome["status"]])
@@ -234,6 +257,16 @@ class TrialBook:
                 (self.trial_folder(f"{trial.number:04d}") / name).unlink(missing_ok=True)
 
     # -- what is known
+
+    @property
+    def under_way(self) -> int:
+        """How many trials are handed out and have not ended."""
+        return len(self._open)
+
+    @property
+    def gave_up(self) -> str | None:
+        """Why nothing more is handed out, where that is so: what fails every trial would fail the next hundred too."""
+        return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
     def trial_folder(self, key: str) -> Path:
         return self.folder / "trials" / key

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peoria.config import Sweep
 
-EXIT_INCOMPLETE = 3
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
 
@@ -38,11 +37,11 @@ def parser() -> argparse.ArgumentParser:
 
     pack = commands.add_parser("pack", help="a table of pictures and counts into shards", description=pack_command.__doc__)
     pack.add_argument("table", type=Path, help="CSV, TSV, Parquet or JSON lines; one row a picture")
-    pack.add_argument("--out", type=Path, help="the folder of the packed set (default: data/shards/ and the table's name)")
+    pack.add_argument("--out", type=Path, help="the folder of the packed set (default: data/shards/ and the name of the table's folder)")
     pack.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_views")
     pack.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="keep this column of the table too")
     pack.add_argument("--pictures", type=Path, metavar="DIR", help="the folder that paths start from (default: the table's)")
-    pack.add_argument("--processes", type=int, help="how many prepare pictures at once (default: one a core)")
+    pack.add_argument("--processes", type=whole, help="how many prepare pictures at once (default: one a core)")
     pack.add_argument("--shard-size", type=int, default=1000, metavar="N", help="pictures a shard (default: %(default)s)")
     pack.set_defaults(run=pack_command)
 
@@ -67,9 +66,10 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("name", help="the sweep's name")
         add_home(command)
         command.set_defaults(run=run)
+    add_cache(report)
     report.add_argument("--tracking", metavar="URI", help="where MLflow is (default: as the sweep); 'off': nowhere")
     predict.add_argument("pictures", type=Path, nargs="+")
-    export.add_argument("--out", type=Path, help="folder for the model (default: data/models/NAME)")
+    export.add_argument("--out", type=Path, help="folder for the model (default: models/NAME in --home)")
 
     plant = commands.add_parser("plant", help="make pictures with a popularity of known strength", description=plant_command.__doc__)
     plant.add_argument("out", type=Path)
@@ -85,18 +85,46 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_home(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--home", type=Path, default=Path("data"), metavar="DIR", help="where sweeps and caches are kept (default: %(default)s)")
+    command.add_argument("--home", type=Path, default=Path("data"), metavar="DIR", help="where sweeps are kept (default: %(default)s)")
+
+
+def add_cache(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--cache", type=Path, metavar="DIR", help="where each node keeps its decoded pictures (default: cache in --home)")
+
+
+def whole(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}; at least 1")
+    return value
+
+
+def positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}; more than 0")
+    return value
+
+
+def share(text: str) -> float:
+    """0, a fraction below 1, or a whole number: what Ray can place."""
+    value = float(text)
+    if not (0 <= value < 1 or value.is_integer()) or value < 0:
+        raise argparse.ArgumentTypeError(f"{text}; 0, a fraction below 1, or a whole number")
+    return value
 
 
 def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(add_help=add_help, description="Runs a sweep, or what is left of it.")
     add_home(flags)
+    add_cache(flags)
     flags.add_argument("--shards", metavar="DIR", help="another packed set than the sweep file names")
-    flags.add_argument("--trials", type=int, metavar="N", help="finished or pruned trials of the searched space")
-    flags.add_argument("--hours", type=float, metavar="H", help="stop after so long; the same command goes on")
-    flags.add_argument("--concurrent", type=int, metavar="K", help="trials at a time (default: what the machine carries)")
-    flags.add_argument("--cpus-per-trial", type=int, default=1, metavar="X")
-    flags.add_argument("--gpus-per-trial", type=float, default=0.0, metavar="X", help="a fraction shares a GPU")
+    flags.add_argument("--trials", type=whole, metavar="N", help="finished or pruned trials of the searched space")
+    flags.add_argument("--hours", type=positive, metavar="H", help="stop after so long; the same command goes on")
+    flags.add_argument("--concurrent", type=whole, metavar="K", help="trials at a time (default: what the machine carries)")
+    flags.add_argument("--cpus-per-trial", type=whole, default=1, metavar="X")
+    flags.add_argument("--gpus-per-trial", type=share, metavar="X", help="a fraction shares a GPU (default: 1 where this machine has one)")
     flags.add_argument("--local", action="store_true", help="in this process, one after another, for a debugger")
     flags.add_argument("--control", choices=["shuffle"], help="run the control: counts change places among pictures")
     flags.add_argument("--tracking", metavar="URI", help="MLflow (default: MLFLOW_TRACKING_URI, or a database in --home); 'off': none")
@@ -107,7 +135,7 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
 def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> int:
     """Runs a sweep, or what is left of it; 0 when all trials are there."""
     from peoria.config import load_sweep
-    from peoria.sweep import RunOptions, run_sweep
+    from peoria.sweep import RunOptions, default_gpus, run_sweep
 
     sweep = load_sweep(arguments.file) if sweep is None else sweep
     if arguments.shards is not None:
@@ -118,11 +146,12 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
         hours=arguments.hours,
         concurrent=arguments.concurrent,
         cpus_per_trial=arguments.cpus_per_trial,
-        gpus_per_trial=arguments.gpus_per_trial,
+        gpus_per_trial=default_gpus() if arguments.gpus_per_trial is None else arguments.gpus_per_trial,
         local=arguments.local,
         control=arguments.control,
         tracking=arguments.tracking,
         storage=arguments.storage,
+        cache_dir=arguments.cache,
     )
     result = run_sweep(sweep, options)
     counts = result.counts
@@ -131,7 +160,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     print(f"{counts['finished']} of {total} trials ({ended}); best: {result.best or 'none finished'}")
     name = result.folder.name
     print(f"next: peoria report {name}" if result.complete else "not all trials are there; the same command goes on")
-    return 0 if result.complete else EXIT_INCOMPLETE
+    return result.exit_code
 
 
 def pack_command(arguments: argparse.Namespace) -> int:
@@ -202,7 +231,7 @@ def report_command(arguments: argparse.Namespace) -> int:
     """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
     from peoria.report import report
 
-    report(arguments.home, arguments.name, tracking=arguments.tracking)
+    report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache)
     return 0
 
 

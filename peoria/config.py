@@ -132,7 +132,7 @@ class Sweep(BaseModel):
             try:
                 TrialConfig.model_validate({**self.shared, **point})
             except ValidationError as error:
-                raise ValueError("\n".join(_problems(error, where))) from None
+                raise ValueError("\n".join(_problems(error, where, TrialConfig))) from None
         return self
 
     def trial(self, point: dict[str, Any], *, seed: int, threads: int) -> TrialConfig:
@@ -155,16 +155,16 @@ def validated(model: type[ModelT], values: dict[str, Any], where: str) -> ModelT
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(*_problems(error, f"{where}: "), hint=f"fields of {model.__name__}: {', '.join(model.model_fields)}") from None
+        raise ConfigError(*_problems(error, f"{where}: ", model)) from None
 
 
-def _problems(error: ValidationError, prefix: str) -> list[str]:
+def _problems(error: ValidationError, prefix: str, model: type[BaseModel]) -> list[str]:
     lines = []
     for problem in error.errors():
         text = problem["msg"].removeprefix("Value error, ")
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            text = "unknown key; see the fields below"
+            text = f"unknown key; the keys are {', '.join(model.model_fields)}"
         elif where and problem["type"] != "value_error":
             text = f"{problem['input']!r}; {text}"
         lines += [f"{prefix}{where}{': ' if where else ''}{line}" for line in text.splitlines()]
@@ -185,7 +185,8 @@ def load_sweep(path: str | Path) -> Sweep:
     try:
         found = runpy.run_path(str(path), run_name="peoria_sweep_file")
     except ValidationError as error:
-        raise ConfigError(*_problems(error, f"{path}: "), hint=f"fields of {error.title}: see peoria/config.py") from None
+        model: type[BaseModel] = {"Space": Space, "Point": Point}.get(error.title, Sweep)  # type: ignore[assignment]
+        raise ConfigError(*_problems(error, f"{path}: ", model)) from None
     except SyntaxError as error:
         raise ConfigError(f"{path}: line {error.lineno}: {error.msg}; a sweep file is Python") from None
     if not isinstance(found.get("SWEEP"), Sweep):

@@ -19,7 +19,7 @@ COLUMNS_OF_THE_PLANT = ("oracle", "planted_colour", "planted_arrangement")
 def demo(home: Path) -> int:
     """Plants, packs, sweeps, reports; returns the exit status."""
     pictures, shards = home / "demo", home / "shards" / "demo"
-    if not (pictures / "plant.json").exists():
+    if not (pictures / "metadata.csv").exists():  # written last
         print(f"planting {NUM_PICTURES:,} pictures in {pictures}")
         plant(pictures, num_pictures=NUM_PICTURES, seed=0, **PLANTS["both"])
     print(pack(pictures / "metadata.csv", shards, keep=COLUMNS_OF_THE_PLANT).text())
@@ -27,7 +27,7 @@ def demo(home: Path) -> int:
     result = run_sweep(sweep, RunOptions(home=home))
     if not result.complete:
         print("not all trials are there; the same command goes on")
-        return 3
+        return result.exit_code
     verdict = report(home, sweep.name)
     by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
     best, oracle, ridge = (

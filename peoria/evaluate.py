@@ -38,7 +38,7 @@ def has_both_classes(labels: Labels) -> bool:
     return labels.favorites is not None and bool((labels.favorites >= 1).any() and (labels.favorites < 1).any())
 
 
-def objective_name(train: Labels, val: Labels) -> str:
+def objective_name(val: Labels) -> str:
     """The one number that the searcher maximises: ``rank_mean``, or ``rho_views`` where the table has no favourites.
 
     Raises:

@@ -16,7 +16,8 @@ from typing import Any
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "3600")
 os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "1")  # a trial that was given no GPU sees none
+os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"  # paths in a sweep file start where the command was given
 if "RAY_ADDRESS" not in os.environ:
     # A token for a Ray of our own: left to itself, Ray writes one into the home directory, readable by all.
     os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -32,9 +33,13 @@ from peoria.book import Assignment, TrialBook
 from peoria.errors import SweepError
 from peoria.trial import messages
 
-WORKER_RETRIES = 3
 # Freed multi-megabyte buffers go back to the process, not to the kernel: up to 1.2 × faster training on a CPU. WDS_SECURE: a second belt.
-WORKER_ENV = {"MALLOC_TRIM_THRESHOLD_": str(4 << 30), "MALLOC_MMAP_THRESHOLD_": str(4 << 30), "WDS_SECURE": "1"}
+WORKER_ENV = {
+    "MALLOC_TRIM_THRESHOLD_": str(4 << 30),
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 30),
+    "WDS_SECURE": "1",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+}
 
 
 class TrialActor(tune.Trainable):
@@ -56,7 +61,10 @@ class TrialActor(tune.Trainable):
 
 
 class BookSearcher(Searcher):
-    """Hands out what the book says is next, and tells it of trials that Tune gave up."""
+    """Hands out what the book says is next, and tells it whose worker died.
+
+    Tune itself retries nothing: it takes a worker that dies between two trials for a trial that failed.
+    """
 
     def __init__(self, desk: "Desk") -> None:
         super().__init__(metric="message", mode="max")
@@ -65,14 +73,13 @@ class BookSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         assignment = self.desk.book.next()
         if assignment is None:
-            return str(Searcher.FINISHED)
+            # While trials are under way one of them may yet fail, or its worker die, and be owed again.
+            return None if self.desk.book.under_way else str(Searcher.FINISHED)
         self.desk.keys[trial_id] = assignment.key
         return self.desk.spec(assignment)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error:
-            key = self.desk.keys[trial_id]
-            self.desk.book.finish(key, "failed", error=f"its worker died {WORKER_RETRIES + 1} times; see the Ray log of the node")
+        if error and not self.desk.book.lost(key := self.desk.keys[trial_id]):
             self.desk.ended(key)
 
     def save(self, checkpoint_path: str) -> None:
@@ -156,7 +163,7 @@ def run_with_ray(desk: Desk, scratch: Path, *, concurrent: int, cpus: float, gpu
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(scratch.resolve()),
-            failure_config=tune.FailureConfig(max_failures=WORKER_RETRIES),
+            failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
             callbacks=[JsonLoggerCallback()],
             verbose=0,

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from peoria import metrics
+from peoria.book import NUM_KEPT_MODELS
 from peoria.config import Sweep
 from peoria.errors import ConfigError
 from peoria.evaluate import objective_name
@@ -15,8 +16,6 @@ from peoria.targets import kept_by_cut
 from shards.labels import Labels
 
 EFFECT_OF_INTEREST = 0.1
-BYTES_A_PICTURE = 256 * 256 * 3
-NUM_MODELS = 3
 
 
 @dataclass(frozen=True)
@@ -34,12 +33,15 @@ class Plan:
     warnings: tuple[str, ...]
 
 
-def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, cache: Path, cached_bytes: int) -> Plan:
+def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home: Path, decode_bytes: int) -> Plan:
     """
+    Args:
+        decode_bytes: what the decoded pictures will take that is not there yet.
+
     Raises:
         ConfigError: the val split cannot rank, a task has no column to train on, or the disk is too small.
     """
-    objective = objective_name(train, val)
+    objective = objective_name(val)
     if train.favorites is None and "classification" in sweep.space.task:
         raise ConfigError(
             "task: 'classification' with no favorites column in the packed set; it learns whether a picture was favourited",
@@ -61,14 +63,13 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, cach
         kept = kept_by_cut(train, sd).mean()
         if kept < 0.9:
             warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
-    num_decoded = len(train) + len(val)
     model, weights = try_net(sweep)
-    models = (NUM_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
+    models = (NUM_KEPT_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
     checkpoints = 2 * concurrent * 2 * model  # weights and momentum; two while one replaces the other
-    disk = max(0, num_decoded * BYTES_A_PICTURE - cached_bytes) + models + checkpoints
-    free = disk_free(cache)
+    disk = decode_bytes + models + checkpoints
+    free = disk_free(home)
     if disk > free:
-        raise ConfigError(f"{cache}: {disk / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", hint="choose another disk with --home")
+        raise ConfigError(f"{home}: {disk / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", hint="choose another disk with --home")
     expected = metrics.expected_best_of(sweep.trials, error)
     return Plan(objective, len(train), len(val), error, expected, detectable, disk, weights, tuple(warnings))
 

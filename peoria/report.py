@@ -32,7 +32,7 @@ PURPOSE = "report"
 ORACLE = "oracle"  # a column of planted pictures: what a perfect reader of the picture would score
 
 
-def report(home: Path, name: str, *, tracking: str | None = None, say: Any = print) -> dict[str, Any]:
+def report(home: Path, name: str, *, tracking: str | None = None, cache: Path | None = None, say: Any = print) -> dict[str, Any]:
     """Judges a finished sweep; the verdict as in ``report/verdict.json``.
 
     Raises:
@@ -50,8 +50,11 @@ def report(home: Path, name: str, *, tracking: str | None = None, say: Any = pri
     if best is None:
         raise ReportError(f"sweep {name}: no trial finished; one has to be judged", hint="see the error of each trial in its outcome.json")
     judged = [best, *(trial for trial in trials if trial.fixed and trial.status == "done")]
-    found = stored_scores(folder, sweep, judged) or open_and_score(home, folder, sweep, judged, say)
+    found = stored_scores(folder, sweep, judged) or open_and_score(cache or home / "cache", folder, sweep, judged, say)
     scores, labels, opening = found
+    for trial in trials:
+        if trial.fixed and trial.status != "done":
+            say(f"not judged: {trial.label}, which {trial.status}")
     verdict = {"sweep": name, "identity": sweep["identity"], "control": sweep["control"], "opening": opening, **judge(scores, labels)}
     verdict |= {"num_trials": sum(not trial.fixed for trial in trials), "best": {"key": best.key, "config": best.config, "val": best.metrics}}
     write_report(folder, verdict, sweep, trials, say)
@@ -61,17 +64,17 @@ def report(home: Path, name: str, *, tracking: str | None = None, say: Any = pri
 
 
 def open_and_score(
-    home: Path, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any
+    cache: Path, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any
 ) -> tuple[dict[str, PredictorScores], Labels, int]:
     """Opens the test split, on record first, and scores it with the judged trials and every baseline."""
     shard_set = ShardSet(Path(sweep["shards"]))
     if shard_set.manifest.identity != sweep["identity"]:
         raise ReportError(f"{sweep['shards']}: data {shard_set.manifest.identity[:12]}; the sweep ran on {sweep['identity'][:12]}")
     shard_set.verify_files(["train", "test"])
-    dataset = open_dataset(shard_set.root, home / "cache", control=sweep["control"])
+    dataset = open_dataset(shard_set.root, cache, control=sweep["control"])
     opening = open_test(shard_set.root, sweep=sweep["name"], purpose=PURPOSE)
     say(f"opening {opening.number} of this test set")
-    test = open_split(shard_set, "test", home / "cache", control=sweep["control"], opening=opening)
+    test = open_split(shard_set, "test", cache, control=sweep["control"], opening=opening)
     scores = {f"trial-{trial.key}": network_scores(trial, test) for trial in judged}
     scores |= baseline_scores(judged[0], dataset, test, tuple(sweep["tasks"]))
     if ORACLE in test.labels.extra:

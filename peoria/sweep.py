@@ -12,19 +12,23 @@ from typing import Any
 import numpy as np
 
 from peoria.baselines import all_baselines
-from peoria.book import Assignment, TrialBook, write_json
+from peoria.book import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
 from peoria.config import Control, Sweep
 from peoria.data import Dataset, open_dataset
 from peoria.environment import environment
 from peoria.errors import SweepError
 from peoria.lock import sweep_lock
-from peoria.plan import make_plan, render_plan
+from peoria.plan import Plan, make_plan, render_plan
 from peoria.records import sweep_folder
+from peoria.scrub import scrub
 from peoria.trial import messages
+from shards.cache import cache_path
+from shards.manifest import SPLITS
 from shards.read import ShardSet
 
 DEFINITION = "sweep.json"
 FINISHED = "finished.json"
+EXIT_INCOMPLETE = 3
 Say = Callable[[str], None]
 
 
@@ -42,10 +46,11 @@ class RunOptions:
     control: Control | None = None
     tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
     storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
+    cache_dir: Path | None = None  # where a node keeps its decoded copy, best on a disk of its own; None: under home
 
     @property
     def cache(self) -> Path:
-        return self.home / "cache"
+        return self.cache_dir or self.home / "cache"
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class SweepResult:
     @property
     def complete(self) -> bool:
         return self.counts["owed"] == 0 and self.counts["fixed_owed"] == 0
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0 only where every trial is there."""
+        return 0 if self.complete else EXIT_INCOMPLETE
 
 
 def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResult:
@@ -81,30 +91,33 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
     folder = sweep_folder(options.home, sweep.name)
     with sweep_lock(folder, sweep.name):
         shard_set = ShardSet(Path(sweep.shards))
-        refuse_another(folder, sweep, shard_set.manifest.identity, options.control)
+        refuse_another(folder, sweep, shard_set.manifest.identity, options)
         shard_set.verify_files(["train", "val"])
-        dataset = open_dataset(shard_set.root, options.cache, control=options.control)
         concurrent = options.concurrent or default_concurrency(options)
-        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
         plan = make_plan(
             sweep,
-            dataset.train.labels,
-            dataset.val.labels,
+            shard_set.labels("train"),
+            shard_set.labels("val"),
             concurrent=concurrent,
-            cache=options.cache,
-            cached_bytes=sum(split.pixels.nbytes for split in (dataset.train, dataset.val)),
+            home=options.home,
+            decode_bytes=bytes_to_decode(shard_set, options.cache),
         )
+        write_definition(folder, sweep, shard_set, options, plan)
+        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
         counts = book.counts()
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
         say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
         (folder / FINISHED).unlink(missing_ok=True)
-        write_definition(folder, sweep, dataset, options, plan.objective, plan.standard_error)
+        dataset = open_dataset(shard_set.root, options.cache, control=options.control)
         with tracking(folder, options, say) as projector:
             write_baselines(folder, sweep, dataset, say)
             status = "failed"
             try:
                 execute(book, sweep, options, concurrent, say)
-                status = "finished" if book.counts()["owed"] + book.counts()["fixed_owed"] == 0 else "interrupted"
+                if book.gave_up is not None:
+                    say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{book.gave_up}")
+                left = book.counts()
+                status = "failed" if book.gave_up else "interrupted" if left["owed"] + left["fixed_owed"] else "finished"
             except KeyboardInterrupt:
                 status = "interrupted"
                 raise
@@ -186,10 +199,24 @@ def default_concurrency(options: RunOptions) -> int:
     return max(1, cpus)
 
 
-def refuse_another(folder: Path, sweep: Sweep, identity: str, control: str | None) -> None:
+def default_gpus() -> float:
+    """GPUs a trial where nobody said: one where this machine has any; none on a cluster, whose driver may sit on a node without."""
+    import torch
+
+    return 0.0 if "RAY_ADDRESS" in os.environ else float(torch.cuda.is_available())
+
+
+def bytes_to_decode(shard_set: ShardSet, cache: Path) -> int:
+    """What the decoded pictures of all splits will take on disk that is not there yet; the report decodes test."""
+    side = shard_set.side_px
+    missing = [split for split in SPLITS if not cache_path(shard_set, split, cache).exists()]
+    return sum(shard_set.num_pictures(split) for split in missing) * side * side * 3
+
+
+def refuse_another(folder: Path, sweep: Sweep, identity: str, options: RunOptions) -> None:
     """
     Raises:
-        SweepError: the folder holds a sweep of this name with another definition or other data; names each difference.
+        SweepError: the folder holds a sweep of this name with another definition, other data or another storage; names each difference.
     """
     path = folder / DEFINITION
     if not path.exists():
@@ -201,6 +228,8 @@ def refuse_another(folder: Path, sweep: Sweep, identity: str, control: str | Non
     ]
     if before["identity"] != identity:
         problems.append(f"{sweep.name}: data {before['identity'][:12]} before, {identity[:12]} now; a sweep goes on with the pictures it began with")
+    if before["storage"] != storage_name(options):
+        problems.append(f"{sweep.name}: storage {before['storage']} before, {storage_name(options)} now; its trials are in the first one")
     if problems:
         raise SweepError(*problems, hint=f"give the sweep another name, or remove {folder}")
 
@@ -216,10 +245,15 @@ def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -
     return found
 
 
-def write_definition(folder: Path, sweep: Sweep, dataset: Dataset, options: RunOptions, objective: str, error: float) -> None:
+def storage_name(options: RunOptions) -> str:
+    return "journal" if options.storage is None else str(scrub(options.storage))
+
+
+def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, options: RunOptions, plan: Plan) -> None:
     path = folder / DEFINITION
-    started = json.loads(path.read_text())["started_at"] if path.exists() else time.time()
-    keys = dataset.val.labels.keys
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"started_at": time.time(), "environments": []}
+    here = environment()
+    keys = shard_set.labels("val").keys
     write_json(
         path,
         {
@@ -228,15 +262,18 @@ def write_definition(folder: Path, sweep: Sweep, dataset: Dataset, options: RunO
             "definition": sweep.definition(),
             "trials": sweep.trials,
             "shards": sweep.shards,
-            "identity": dataset.identity,
+            "identity": shard_set.manifest.identity,
             "control": options.control,
-            "environment": environment(),
-            "started_at": started,
+            "storage": storage_name(options),
+            "environment": here,
+            # Every one that trials ran in, in order: a sweep may go on after an update.
+            "environments": before["environments"] + ([here] if here not in before["environments"] else []),
+            "started_at": before["started_at"],
             "tasks": list(sweep.space.task),
-            "objective": objective,
-            "se_objective": error,
+            "objective": plan.objective,
+            "se_objective": plan.standard_error,
             "val_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-            "num_train": len(dataset.train),
+            "num_train": plan.num_train,
             "num_val": len(keys),
         },
     )

@@ -92,7 +92,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     )
     schedule = Schedule(config.schedule, config.pictures, config.schedule_gamma, config.schedule_pictures)
     batches = Batches(dataset.train.pixels, fitted.encode(y), np.flatnonzero(keep), config.batch_size, config.seed)
-    objective = objective_name(labels, dataset.val.labels)
+    objective = objective_name(dataset.val.labels)
 
     start = 0
     if resumed is not None:

@@ -62,7 +62,7 @@ def _build(shard_set: ShardSet, split: str, path: Path, shape: tuple[int, ...], 
     num_bytes, free = int(np.prod(shape)), shutil.disk_usage(path.parent).free
     too_small = ShardsError(
         f"{path}: {num_bytes:,} bytes are needed for the decoded {split} pictures; {free:,} bytes are free",
-        hint="name a cache folder on a larger disk, or train without the cache",
+        hint="name a folder on a larger disk with --cache",
     )
     if num_bytes > free:
         raise too_small

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from shards.errors import ShardsError
+from shards.errors import DamagedShardError, ShardsError
 from shards.histograms import draw
 from shards.manifest import LEDGER, SPLITS, write_atomic
 from shards.read import ShardSet
@@ -129,6 +129,8 @@ def _reasons(root: Path) -> dict[str, int]:
     """Most frequent first."""
     import pyarrow.parquet as pq
 
+    if not (root / LEDGER).is_file():
+        raise DamagedShardError(f"{root / LEDGER}: missing; one line for every row of the table", hint="peoria verify names all that is wrong")
     reasons = Counter(reason for reason in pq.read_table(root / LEDGER, columns=["reason"])["reason"].to_pylist() if reason)
     return dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
 

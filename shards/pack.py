@@ -174,11 +174,9 @@ def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, pr
 
 
 def _write_shard(out: Path, planned: PlannedShard, rows: Sequence[PictureRow], lines: Sequence[dict[str, Any]], table: Table) -> Shard:
-    """Writes the tar, unless a pack before this one did: under its name there is never a part of one."""
-    path = out / planned.file
-    data = path.read_bytes() if path.is_file() else _tar(out / STAGING, planned, rows, lines, table)
-    if not path.is_file():
-        write_atomic(path, data)
+    """Writes the tar, also where a pack that was interrupted wrote one: what lies there may have changed, and writing is the cheap part."""
+    data = _tar(out / STAGING, planned, rows, lines, table)
+    write_atomic(out / planned.file, data)
     return Shard(
         file=planned.file, split=planned.split, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), num_samples=len(planned.keys)
     )  # fmt: skip

@@ -59,6 +59,8 @@ def torchvision_trunk(net: str, head: str, *, pretrained: bool) -> tuple[Trunk, 
         enum = models.get_model_weights(net)
         source = str(enum["DEFAULT"].url)
         try:
+            # torchvision itself unpickles what it fetched; a file that cannot be read without running code stops here.
+            enum["DEFAULT"].get_state_dict(check_hash=True, weights_only=True)
             model = models.get_model(net, weights="DEFAULT", **options)
         except OSError as error:
             raise WeightsError(

@@ -90,7 +90,17 @@ def test_a_sweep_runs_as_a_job(ray_cluster: LocalCluster, planted_shards: Path, 
 
 
 def test_a_cluster_without_token_mode_is_refused(ray_cluster: LocalCluster, planted_shards: Path, tmp_path: Path) -> None:
-    words = [str(BIN / "peoria"), "sweep", str(ROOT / "sweeps" / "demo.py"), "--home", str(tmp_path), "--shards", str(planted_shards), "--tracking", "off"]
+    words = [
+        str(BIN / "peoria"),
+        "sweep",
+        str(ROOT / "sweeps" / "demo.py"),
+        "--home",
+        str(tmp_path),
+        "--shards",
+        str(planted_shards),
+        "--tracking",
+        "off",
+    ]
     environment = ray_cluster.bare_environment | {"RAY_ADDRESS": ray_cluster.address}
     refused = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert refused.returncode == 2

@@ -44,7 +44,20 @@ class Runs:
         folder.mkdir(exist_ok=True)
         path = folder / "kill.py"
         path.write_text(SWEEP.format(trials=TRIALS))
-        self.words = [sys.executable, "-m", "peoria", "sweep", str(path), "--home", str(self.home), "--shards", str(shards), "--tracking", tracking, *flags]
+        self.words = [
+            sys.executable,
+            "-m",
+            "peoria",
+            "sweep",
+            str(path),
+            "--home",
+            str(self.home),
+            "--shards",
+            str(shards),
+            "--tracking",
+            tracking,
+            *flags,
+        ]
         self.folder = self.home / "sweeps" / "kill"
         self.log = folder / "log"
 
@@ -166,7 +179,13 @@ def test_killed_one_at_a_time_it_is_the_sweep_that_was_left_alone(planted_shards
         process.wait()
     assert killed.start().wait(timeout=400) == 0, killed.log.read_text()[-3000:]
     for one, other in zip(read_trials(alone.folder), read_trials(killed.folder), strict=True):
-        assert (one.key, one.config, one.status, one.objective, one.metrics) == (other.key, other.config, other.status, other.objective, other.metrics)
+        assert (one.key, one.config, one.status, one.objective, one.metrics) == (
+            other.key,
+            other.config,
+            other.status,
+            other.objective,
+            other.metrics,
+        )
         assert read_points(one.folder / "points.jsonl") == read_points(other.folder / "points.jsonl")
         models = [trial.folder / "model.safetensors" for trial in (one, other)]
         assert models[0].exists() == models[1].exists()

@@ -8,8 +8,8 @@ from typing import Any
 
 import optuna
 import pytest
-from small import small_sweep, trial_config
 from optuna.trial import TrialState
+from small import small_sweep, trial_config
 
 from peoria.book import Assignment, RungPruner, TrialBook, rungs
 from peoria.config import Point, Sweep
@@ -110,13 +110,13 @@ def test_pruning_is_a_function_of_the_stored_values(sweep: Sweep, tmp_path: Path
 
 def test_rungs_lie_on_evaluations() -> None:
     config = trial_config(pictures=8000, evaluations=8, curve_points=40)
-    assert list(rungs(config, 3)) == [1000, 3000]
-    assert list(rungs(config, 2)) == [1000, 2000, 4000]
+    assert rungs(config, 3) == (1000, 3000)
+    assert rungs(config, 2) == (1000, 2000, 4000)
 
 
 def test_optunas_own_pruner_forgets_a_decision(tmp_path: Path) -> None:
     """Why ours is a pure function: asked twice about one step, as after a kill in between, Optuna's lets the bad trial go on."""
-    for pruner, second in ((optuna.pruners.SuccessiveHalvingPruner(1, 3, 0), False), (RungPruner({1: 0.1}, 3), True)):
+    for pruner, second in ((optuna.pruners.SuccessiveHalvingPruner(1, 3, 0), False), (RungPruner((1,), 3), True)):
         study = optuna.create_study(direction="maximize", pruner=pruner)
         for found in (0.9, 0.8, 0.7):
             study.add_trial(optuna.trial.create_trial(value=found, intermediate_values={1: found}, system_attrs={"completed_rung_0": found}))
@@ -206,6 +206,38 @@ def test_diverged_and_failed(sweep: Sweep, tmp_path: Path) -> None:
     assert [t.number for t in book.ranking()] == [2, 3]  # never the diverged one
     assert book.counts()["owed"] == 0  # the failed one was made up for
     assert json.loads((tmp_path / "trials" / "0001" / "outcome.json").read_text())["error"] == "Traceback ..."
+
+
+def test_a_lost_worker_costs_nothing_three_times(sweep: Sweep, tmp_path: Path) -> None:
+    book = TrialBook(tmp_path, sweep.model_copy(update={"paper": False, "trials": 1}))
+    handed = []
+    for death in range(4):
+        assignment = book.next()
+        assert assignment is not None
+        handed.append((assignment.key, assignment.config))
+        assert book.next() is None  # it is under way, nothing else is owed
+        assert book.under_way == 1
+        book.record(assignment.key, **message(assignment, STEPS[0]))
+        assert book.lost(assignment.key) is (death < 3)
+    assert len(set(handed)) == 1  # the same trial with the same settings
+    assert book.searched.get_trials()[0].state == TrialState.FAIL
+    outcome = json.loads((tmp_path / "trials" / "0000" / "outcome.json").read_text())
+    assert outcome["error"] == "its worker died 4 times; see the Ray log of the node"
+    assert book.lost("0000") is False  # a worker that dies after its trial ended changes nothing
+    made_up = book.next()
+    assert made_up is not None
+    assert made_up.key == "0001"
+
+
+def test_what_fails_every_trial_ends_the_run(sweep: Sweep, tmp_path: Path) -> None:
+    book = TrialBook(tmp_path, sweep)
+    ran = []
+    while (assignment := book.next()) is not None:
+        ran.append(assignment.key)
+        book.record(assignment.key, step=0, status="failed", objective=None, points=[], metrics={}, error="no such weights")
+    assert len(ran) == 3
+    assert book.gave_up == "no such weights"
+    assert TrialBook(tmp_path, sweep).next() is not None  # started again, it tries again
 
 
 def test_the_best_is_the_last_objective_of_a_finished_trial(sweep: Sweep, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def test_all_problems_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         validated(Sweep, {"name": "A B", "trails": 5, "trials": 1.5, "shards": None}, "sweep")
     assert len(caught.value.problems) == 4
-    assert "hint: fields of Sweep: name, question" in str(caught.value)
+    assert "trails: unknown key; the keys are name, question, shards, trials" in str(caught.value)
 
 
 @pytest.mark.parametrize(

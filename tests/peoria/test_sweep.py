@@ -39,7 +39,7 @@ def test_what_it_says_before_it_starts(finished: tuple[SweepResult, Path, list[s
         "tiny (fc head), 640 pictures seen",
         "objective   rank_mean; its standard error on this val split is",
         "the best of 4 trials that know nothing would reach",
-        "disk        0.00 GB at most",
+        "disk        0.12 GB at most",
         "warning     val: an effect of ρ 0.1 could not be seen with these",
     ):
         assert words in plan
@@ -89,6 +89,21 @@ def test_another_definition_is_refused_by_name(finished: tuple[SweepResult, Path
         "small: reduction_factor: 3 before, 4 now; a sweep goes on as it was defined",
         "small: shared.momentum: null before, 0.5 now; a sweep goes on as it was defined",
     )
+
+
+def test_another_storage_is_refused(finished: tuple[SweepResult, Path, list[str]], planted_shards: Path) -> None:
+    options = RunOptions(home=finished[1], local=True, tracking="off", storage=f"sqlite:///{finished[1]}/other.db")
+    with pytest.raises(SweepError, match=r"small: storage journal before, sqlite:///.*/other.db now; its trials are in the first one"):
+        run_sweep(small_sweep(planted_shards), options)
+
+
+def test_a_refused_plan_leaves_nothing_behind(planted_shards: Path, tmp_path: Path) -> None:
+    """So that the sweep file can be mended and run under the same name."""
+    wrong = small_sweep(planted_shards, shared=small_sweep(planted_shards).shared | {"net": "resnet19"})
+    with pytest.raises(ConfigError):
+        run_sweep(wrong, RunOptions(home=tmp_path, local=True, tracking="off"))
+    assert not (tmp_path / "sweeps" / "small" / "study.journal").exists()
+    assert run_sweep(small_sweep(planted_shards, trials=1), RunOptions(home=tmp_path, local=True, tracking="off"), lambda line: None).complete
 
 
 def test_other_data_are_refused_on_resume(finished: tuple[SweepResult, Path, list[str]], tmp_path: Path) -> None:
@@ -154,7 +169,7 @@ def test_hours_end_a_run_and_the_same_command_goes_on(planted_shards: Path, tmp_
 
 def plan_of(sweep: Sweep, dataset: Dataset, cache: Path, **labels: object) -> object:
     train, val = replace(dataset.train.labels, **labels), replace(dataset.val.labels, **labels)  # type: ignore[arg-type]
-    return make_plan(sweep, train, val, concurrent=1, cache=cache, cached_bytes=0)
+    return make_plan(sweep, train, val, concurrent=1, home=cache, decode_bytes=0)
 
 
 def test_no_favourites_no_classification(dataset: Dataset, tmp_path: Path) -> None:

@@ -158,13 +158,13 @@ def test_the_cut_leaves_val_alone(dataset: Dataset, tmp_path: Path) -> None:
 def test_a_val_split_that_cannot_rank(dataset: Dataset) -> None:
     from dataclasses import replace
 
-    train_labels, val = dataset.train.labels, dataset.val.labels
-    assert objective_name(train_labels, val) == "rank_mean"
-    assert objective_name(train_labels, replace(val, favorites=None)) == "rho_views"
+    val = dataset.val.labels
+    assert objective_name(val) == "rank_mean"
+    assert objective_name(replace(val, favorites=None)) == "rho_views"
     with pytest.raises(ConfigError, match=r"val: 0 of \d+ pictures have a favourite; both classes are needed"):
-        objective_name(train_labels, replace(val, favorites=np.zeros(len(val), dtype=np.int64)))
+        objective_name(replace(val, favorites=np.zeros(len(val), dtype=np.int64)))
     with pytest.raises(ConfigError, match="pictures with one number of views"):
-        objective_name(train_labels, replace(val, views=np.full(len(val), 7)))
+        objective_name(replace(val, views=np.full(len(val), 7)))
 
 
 def test_a_config_survives_json() -> None:
