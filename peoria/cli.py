@@ -1,6 +1,7 @@
 """The command line. Everything heavy is imported by the command that needs it."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
 
 
 def main(sweep: "Sweep | None" = None, argv: Sequence[str] | None = None) -> None:
@@ -25,6 +27,9 @@ def main(sweep: "Sweep | None" = None, argv: Sequence[str] | None = None) -> Non
     except (PeoriaError, ShardsError) as error:
         print(error, file=sys.stderr)
         code = EXIT_USER_ERROR
+    except BrokenPipeError:  # the reader of our output, as `head`, has what it wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = EXIT_BROKEN_PIPE
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)
         code = EXIT_INTERRUPTED
