@@ -1,7 +1,7 @@
 """The settings of one trial and of a sweep, checked before anything runs: all problems at once, each with what is accepted."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -141,21 +141,6 @@ class Sweep(BaseModel):
     def definition(self) -> dict[str, Any]:
         """What makes it this sweep and no other, as plain JSON values."""
         return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
-
-
-ModelT = TypeVar("ModelT", bound=BaseModel)
-
-
-def validated(model: type[ModelT], values: dict[str, Any], where: str) -> ModelT:
-    """``model`` made of ``values``.
-
-    Raises:
-        ConfigError: naming every unknown key and every wrong value at once.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(*_problems(error, f"{where}: ", model)) from None
 
 
 def _problems(error: ValidationError, prefix: str, model: type[BaseModel]) -> list[str]:

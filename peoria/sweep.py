@@ -1,6 +1,5 @@
 """A sweep from its definition to its record: checks, lock, baselines, trials, and the copy that MLflow gets."""
 
-import hashlib
 import json
 import os
 import time
@@ -15,18 +14,15 @@ from peoria.baselines import all_baselines
 from peoria.book import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
 from peoria.config import Control, Sweep
 from peoria.data import Dataset, open_dataset
-from peoria.environment import environment
-from peoria.errors import SweepError
+from peoria.definition import refuse_another, write_definition
 from peoria.lock import sweep_lock
-from peoria.plan import Plan, make_plan, render_plan
+from peoria.plan import make_plan, render_plan
 from peoria.records import sweep_folder
-from peoria.scrub import scrub
 from peoria.trial import messages
 from shards.cache import cache_path
 from shards.manifest import SPLITS
 from shards.read import ShardSet
 
-DEFINITION = "sweep.json"
 FINISHED = "finished.json"
 EXIT_INCOMPLETE = 3
 Say = Callable[[str], None]
@@ -91,7 +87,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
     folder = sweep_folder(options.home, sweep.name)
     with sweep_lock(folder, sweep.name):
         shard_set = ShardSet(Path(sweep.shards))
-        refuse_another(folder, sweep, shard_set.manifest.identity, options)
+        refuse_another(folder, sweep, shard_set.manifest.identity, options.storage)
         shard_set.verify_files(["train", "val"])
         concurrent = options.concurrent or default_concurrency(options)
         plan = make_plan(
@@ -102,7 +98,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
             home=options.home,
             decode_bytes=bytes_to_decode(shard_set, options.cache),
         )
-        write_definition(folder, sweep, shard_set, options, plan)
+        write_definition(folder, sweep, shard_set, plan, control=options.control, storage=options.storage)
         book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
         counts = book.counts()
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
@@ -211,72 +207,6 @@ def bytes_to_decode(shard_set: ShardSet, cache: Path) -> int:
     side = shard_set.side_px
     missing = [split for split in SPLITS if not cache_path(shard_set, split, cache).exists()]
     return sum(shard_set.num_pictures(split) for split in missing) * side * side * 3
-
-
-def refuse_another(folder: Path, sweep: Sweep, identity: str, options: RunOptions) -> None:
-    """
-    Raises:
-        SweepError: the folder holds a sweep of this name with another definition, other data or another storage; names each difference.
-    """
-    path = folder / DEFINITION
-    if not path.exists():
-        return
-    before = json.loads(path.read_text())
-    problems = [
-        f"{sweep.name}: {name}: {json.dumps(was)} before, {json.dumps(now)} now; a sweep goes on as it was defined"
-        for name, was, now in differences(before["definition"], sweep.definition())
-    ]
-    if before["identity"] != identity:
-        problems.append(f"{sweep.name}: data {before['identity'][:12]} before, {identity[:12]} now; a sweep goes on with the pictures it began with")
-    if before["storage"] != storage_name(options):
-        problems.append(f"{sweep.name}: storage {before['storage']} before, {storage_name(options)} now; its trials are in the first one")
-    if problems:
-        raise SweepError(*problems, hint=f"give the sweep another name, or remove {folder}")
-
-
-def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    found = []
-    for name in sorted(before.keys() | now.keys()):
-        was, is_ = before.get(name), now.get(name)
-        if isinstance(was, dict) and isinstance(is_, dict):
-            found += differences(was, is_, f"{prefix}{name}.")
-        elif was != is_:
-            found.append((f"{prefix}{name}", was, is_))
-    return found
-
-
-def storage_name(options: RunOptions) -> str:
-    return "journal" if options.storage is None else str(scrub(options.storage))
-
-
-def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, options: RunOptions, plan: Plan) -> None:
-    path = folder / DEFINITION
-    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"started_at": time.time(), "environments": []}
-    here = environment()
-    keys = shard_set.labels("val").keys
-    write_json(
-        path,
-        {
-            "name": sweep.name,
-            "question": sweep.question,
-            "definition": sweep.definition(),
-            "trials": sweep.trials,
-            "shards": sweep.shards,
-            "identity": shard_set.manifest.identity,
-            "control": options.control,
-            "storage": storage_name(options),
-            "environment": here,
-            # Every one that trials ran in, in order: a sweep may go on after an update.
-            "environments": before["environments"] + ([here] if here not in before["environments"] else []),
-            "started_at": before["started_at"],
-            "tasks": list(sweep.space.task),
-            "objective": plan.objective,
-            "se_objective": plan.standard_error,
-            "val_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
-            "num_train": plan.num_train,
-            "num_val": len(keys),
-        },
-    )
 
 
 def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> None:

@@ -4,7 +4,7 @@ Source: the paper, section 4.1 (removal of pictures more than six standard devia
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from shards.labels import Labels
 
 Target = Literal["views", "favorites", "comments", "views_per_day"]
 TargetScale = Literal["raw", "standard", "log1p"]
-TARGETS: tuple[str, ...] = get_args(Target)
 SHORT = {"views": "views", "favorites": "fav", "comments": "comments", "views_per_day": "views_per_day"}  # as metric names write them
 SECONDS_PER_DAY = 86_400
 LARGEST_LOG = 30.0  # e^30 is 10^13 views: more than anything has, and far from overflow

@@ -37,16 +37,6 @@ class ShardSet:
     def side_px(self) -> int:
         return self.manifest.picture_rule.crop_px
 
-    @property
-    def has_owners(self) -> bool:
-        """Whether any picture's owner is known."""
-        return "owner" in self.table.column_names and any(owner for owner in self.table["owner"].unique().to_pylist())
-
-    @property
-    def has_dates(self) -> bool:
-        """Whether any picture's upload date is known."""
-        return "uploaded_at" in self.table.column_names and self.table["uploaded_at"].null_count < len(self.table)
-
     @cached_property
     def table(self) -> "pa.Table":
         """labels.parquet, all splits, as it was packed: for this package's own use (`labels` guards the test rows). Raises DamagedShardError."""

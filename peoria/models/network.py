@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-CROP_PX = 227
+from peoria.data import CROP_PX
 
 
 class Trunk(NamedTuple):

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from peoria.data import CROP_PX
 from peoria.errors import ConfigError, WeightsError
-from peoria.models.network import CROP_PX, GlobalAverage, Trunk
+from peoria.models.network import GlobalAverage, Trunk
 
 INPUT_PX = 224
 NUM_CLASSES = 1000  # of ImageNet, in every classifier of the registry

@@ -11,8 +11,9 @@ import pytest
 from optuna.trial import TrialState
 from small import small_sweep, trial_config
 
-from peoria.book import Assignment, RungPruner, TrialBook, rungs
+from peoria.book import Assignment, TrialBook
 from peoria.config import Point, Sweep
+from peoria.search import RungPruner, rungs
 
 STEPS = (250, 500, 750, 1000)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small import trial_config
 
-from peoria.config import Point, Sweep, TrialConfig, load_sweep, validated
+from peoria.config import Point, TrialConfig, load_sweep
 from peoria.errors import ConfigError
 from peoria.paper import PAPER, paper_label, paper_points
 from peoria.space import LogUniform, Space
@@ -13,11 +13,18 @@ from peoria.space import LogUniform, Space
 GOOD = {"name": "a", "shards": "data/shards/a"}
 
 
+def load(kind: str, values: dict[str, object], folder: Path) -> None:
+    """What a user meets who writes this into a sweep file."""
+    path = folder / "sweep.py"
+    path.write_text(f"from peoria import LogUniform, Space, Sweep\nSWEEP = {kind}(**{values!r})\n")
+    load_sweep(path)
+
+
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"trails": 5}, r"sweep: trails: unknown key"),
-        ({"trials": "many"}, r"sweep: trials: 'many'; Input should be a valid integer"),
+        ({"trails": 5}, r"sweep.py: trails: unknown key"),
+        ({"trials": "many"}, r"sweep.py: trials: 'many'; Input should be a valid integer"),
         ({"trials": 0}, r"trials: 0; Input should be greater than or equal to 1"),
         ({"name": "../x"}, r"name: '../x'; String should match pattern"),
         ({"shared": {"net": 7}}, r"shared.net: 7; Input should be a valid string"),
@@ -29,14 +36,14 @@ GOOD = {"name": "a", "shards": "data/shards/a"}
         ({"shared": {"pictures": 1600, "batch_size": 16}, "paper": True}, r"paper-regression: pictures: 1600; at least 2000"),
     ],
 )
-def test_each_error_has_its_text(values: dict[str, object], text: str) -> None:
+def test_each_error_has_its_text(values: dict[str, object], text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=text):
-        validated(Sweep, GOOD | values, "sweep")
+        load("Sweep", GOOD | values, tmp_path)
 
 
-def test_all_problems_at_once() -> None:
+def test_all_problems_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
-        validated(Sweep, {"name": "A B", "trails": 5, "trials": 1.5, "shards": None}, "sweep")
+        load("Sweep", {"name": "A B", "trails": 5, "trials": 1.5, "shards": None}, tmp_path)
     assert len(caught.value.problems) == 4
     assert "trails: unknown key; the keys are name, question, shards, trials" in str(caught.value)
 
@@ -54,9 +61,9 @@ def test_all_problems_at_once() -> None:
         ({"outlier_sd": (-1.0,)}, "greater than 0"),
     ],
 )
-def test_spaces(values: dict[str, object], text: str) -> None:
+def test_spaces(values: dict[str, object], text: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=text):
-        validated(Space, values, "space")
+        load("Space", values, tmp_path)
 
 
 def test_a_range_the_wrong_way_round() -> None:

@@ -77,8 +77,6 @@ def test_a_table_without_favourites_comments_and_owners_is_described(
             (tmp_path / f"{i}.jpg").write_bytes(make_jpeg(make_photo(64, 64, seed=i)))
             writer.writerow([i, f"{i}.jpg", 0])
     pack(tmp_path / "plain.csv", tmp_path / "set", processes=1)
-    assert not ShardSet(tmp_path / "set").has_owners
-    assert not ShardSet(tmp_path / "set").has_dates
     found = describe(tmp_path / "set")
     total = found["parts"]["total"]
     assert list(total["counts"]) == ["views"]

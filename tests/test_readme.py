@@ -1,0 +1,28 @@
+"""The file tree of the README is the files."""
+
+import re
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_every_file_has_its_line() -> None:
+    block = re.search(r"## Where things are\n\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    folder, named = "", set()
+    for line in block.group(1).splitlines():
+        name = line.split()[0]
+        folder = "" if not line.startswith(" ") else folder
+        named.add(folder + name)
+        folder = name if not line.startswith(" ") and name.endswith("/") else folder
+    there = {f"{package}/{path.name}" for package in ("peoria", "shards", "sweeps") for path in (ROOT / package).glob("*.py")}
+    there = {name for name in there if not name.endswith(("__init__.py", "__main__.py"))}
+    assert {name for name in named if name.endswith(".py")} == there
+    assert all((ROOT / name).exists() for name in named)
+
+
+def test_nothing_names_a_package_index() -> None:
+    files = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True).stdout.split()
+    named = [name for name in files if Path(ROOT / name).is_file() and re.search(rb"https?://[^\s\"']*(pypi|simple/)", (ROOT / name).read_bytes())]
+    assert named == []
