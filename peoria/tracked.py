@@ -65,7 +65,9 @@ def read_sweep(folder: Path) -> list[TrackedRun]:
 
 
 def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, over_ms: int | None) -> TrackedRun:
-    tags = {"mlflow.note.content": sweep.get("question") or None, "val_keys_sha256": sweep.get("val_keys_sha256")}
+    verdict = _json(folder / "report" / "verdict.json") or {}
+    note = "\n\n".join(text for text in (sweep.get("question"), verdict.get("headline")) if text)
+    tags = {"mlflow.note.content": note or None, "val_keys_sha256": sweep.get("val_keys_sha256")}
     tags |= flat(sweep.get("environment") or {}, "environment")
     tags["mlflow.source.git.commit"] = tags.get("environment.git_commit")
     points = _best_so_far(folder)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Delivered", "Tracker", "default_tracking_uri"]
 
 MAX_METRICS = 1000  # in one log_batch: mlflow.utils.validation.MAX_METRICS_PER_BATCH
+# MLflow's pages then open on training runs, not on traces of language models.
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 _ENVIRONMENT = {  # set before mlflow is first imported, where the user has not
     "MLFLOW_DISABLE_TELEMETRY": "true",  # nothing goes to another host than the one that was named
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines a trial otherwise
@@ -120,7 +122,7 @@ class Tracker:
             try:
                 # a database has no server that keeps artifacts: they go beside it, not into whatever folder this process runs in
                 location = (database.parent / "mlartifacts").as_uri() if database else None
-                return self._client, self._client.create_experiment(self.experiment, artifact_location=location)
+                return self._client, self._client.create_experiment(self.experiment, artifact_location=location, tags=_EXPERIMENT_TAGS)
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise

@@ -1,0 +1,175 @@
+"""Candidates that turn JPEGs or decoded pictures into batches of 256 random 227x227 crops. Each returns a round over the whole train split."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+BATCH_SIZE = 256
+CROP_PX = 227
+MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RoundOf = Callable[[], int]
+
+
+def crop_transform() -> Callable[[Any], Any]:
+    """PIL picture to a float32 crop, as torchvision documents it."""
+    import torch
+    from torchvision.transforms import v2
+
+    torch.set_num_threads(1)
+    return v2.Compose(
+        [
+            v2.PILToTensor(),
+            v2.RandomCrop(CROP_PX),
+            v2.RandomHorizontalFlip(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(MEAN, SD),
+        ]
+    )
+
+
+def naive(root: str) -> RoundOf:
+    """webdataset, PIL, torchvision v2 a picture: what its documentation shows."""
+    import webdataset as wds
+
+    from shards.read import ShardSet
+
+    urls = [str(Path(root) / shard.file) for shard in ShardSet(Path(root)).manifest.of_split(["train"])]
+    transform = crop_transform()
+
+    def run() -> int:
+        data = wds.WebDataset(urls, shardshuffle=False).shuffle(1000).decode("pil").to_tuple("jpg", "json").map_tuple(transform, dict)
+        return sum(len(images) for images, _ in data.batched(BATCH_SIZE))
+
+    return run
+
+
+def simplejpeg_alone(root: str) -> RoundOf:
+    """The limit of every reader: the decoder itself, from memory into one buffer."""
+    import simplejpeg
+
+    jpegs = jpeg_bytes(root)
+    buffer = np.empty((256, 256, 3), np.uint8)
+
+    def run() -> int:
+        for jpeg in jpegs:
+            simplejpeg.decode_jpeg(jpeg, "RGB", buffer=buffer)
+        return len(jpegs)
+
+    return run
+
+
+def jpeg_bytes(root: str) -> list[bytes]:
+    """The JPEGs of train, in the order of the shards."""
+    from shards.read import ShardSet
+    from shards.tar_index import MappedShard
+
+    found = []
+    shard_set = ShardSet(Path(root))
+    for shard in shard_set.manifest.of_split(["train"]):
+        with MappedShard(shard_set.root, shard) as mapped:
+            found += [bytes(mapped.member(key, "jpg")) for key in mapped.places]
+    return found
+
+
+class Normaliser:
+    """uint8 batches to float32 in one reused buffer, mean and standard deviation a channel."""
+
+    def __init__(self) -> None:
+        import torch
+
+        torch.set_num_threads(1)
+        # Rows of 227 x 3 values against mean and sd laid out as such a row: six times as fast as broadcasting three values.
+        self._mean = torch.tensor(MEAN).mul(255).repeat(CROP_PX)
+        self._scale = torch.tensor(SD).mul(255).reciprocal().repeat(CROP_PX)
+        self._buffer = torch.empty(BATCH_SIZE, CROP_PX, CROP_PX * 3)
+
+    def __call__(self, crops: np.ndarray) -> Any:
+        import torch
+
+        out = self._buffer[: len(crops)]
+        out.copy_(torch.from_numpy(crops).view(len(crops), CROP_PX, CROP_PX * 3))
+        return out.sub_(self._mean).mul_(self._scale)
+
+
+def draw_all(pixels: np.ndarray, *, num_rows: int, normalise: Callable[[np.ndarray], Any] | None) -> int:
+    """One pass by peoria's own batches, over ``num_rows`` rows that repeat the pictures; as many draws as there are pictures."""
+    from peoria.data import Batches
+
+    batches = Batches(pixels, np.zeros(len(pixels)), np.arange(num_rows) % len(pixels), BATCH_SIZE, seed=1)
+    buffer = np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
+    num = 0
+    for start in range(0, len(pixels) - BATCH_SIZE + 1, BATCH_SIZE):
+        crops, _ = batches.fill(start, buffer)
+        if normalise is not None:
+            normalise(crops)
+        num += len(crops)
+    return num
+
+
+def first_pass(root: str, to: str) -> RoundOf:
+    """peoria from JPEGs to batches: each shard checked and decoded into memory that is used again, then drawn from."""
+    from shards.read import ShardSet
+
+    shard_set = ShardSet(Path(root))
+    out = np.empty((shard_set.num_pictures("train"), 256, 256, 3), np.uint8)
+    normalise = Normaliser() if to == "f32" else None
+
+    def run() -> int:
+        shard_set.decode("train", out)
+        return draw_all(out, num_rows=len(out), normalise=normalise)
+
+    return run
+
+
+def first_pass_with_copy(root: str, folder: str) -> RoundOf:
+    """peoria's first trial on a new node: builds the decoded copy on disk and draws float32 batches from it."""
+    from shards.cache import decoded
+    from shards.read import ShardSet
+
+    normalise = Normaliser()
+
+    def run() -> int:
+        copy = Path(tempfile.mkdtemp(dir=folder))
+        try:
+            pixels = decoded(ShardSet(Path(root)), "train", copy)
+            return draw_all(pixels, num_rows=len(pixels), normalise=normalise)
+        finally:
+            shutil.rmtree(copy)
+
+    return run
+
+
+def later_pass(root: str, cache: str, to: str, num_rows: int = 0) -> RoundOf:
+    """peoria from the decoded copy to batches."""
+    from shards.cache import decoded
+    from shards.read import ShardSet
+
+    pixels = decoded(ShardSet(Path(root)), "train", Path(cache))
+    normalise = Normaliser() if to == "f32" else None
+    return lambda: draw_all(pixels, num_rows=num_rows or len(pixels), normalise=normalise)
+
+
+def memcpy(root: str, cache: str) -> RoundOf:
+    """The limit of every later pass: the bytes of a crop of each picture, in random order, picture by picture."""
+    from shards.cache import decoded
+    from shards.read import ShardSet
+
+    pixels = decoded(ShardSet(Path(root)), "train", Path(cache))
+    num_bytes = CROP_PX * CROP_PX * 3
+    flat = np.asarray(pixels).reshape(len(pixels), -1)[:, :num_bytes]
+    out = np.empty((BATCH_SIZE, num_bytes), np.uint8)
+    rng = np.random.default_rng(0)
+
+    def run() -> int:
+        order = rng.permutation(len(flat))
+        starts = range(0, len(order) - BATCH_SIZE + 1, BATCH_SIZE)
+        for start in starts:
+            for i, row in enumerate(order[start : start + BATCH_SIZE].tolist()):
+                out[i] = flat[row]
+        return len(starts) * BATCH_SIZE
+
+    return run
