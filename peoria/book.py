@@ -170,7 +170,7 @@ class TrialBook:
         """A trial's worker died: it is handed out again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
 
         Returns:
-            Whether it goes on.
+            Whether that ended it.
         """
         trial = self._open.get(key)
         if trial is None:
@@ -179,9 +179,9 @@ class TrialBook:
         trial.set_user_attr("worker_deaths", deaths)
         if deaths > WORKER_RETRIES:
             self.finish(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
-            return False
+            return True
         del self._open[key]
-        return True
+        return False
 
     def finish(
         self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None

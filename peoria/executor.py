@@ -79,7 +79,7 @@ class BookSearcher(Searcher):
         return self.desk.spec(assignment)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error and not self.desk.book.lost(key := self.desk.keys[trial_id]):
+        if error and self.desk.book.lost(key := self.desk.keys[trial_id]):
             self.desk.ended(key)
 
     def save(self, checkpoint_path: str) -> None:

@@ -178,7 +178,7 @@ def progress_line(book: TrialBook, key: str) -> str:
     outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
     counts = book.counts()
     value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
-    error = f"  {outcome['error'].strip().splitlines()[-1]}" if outcome["error"] else ""
+    error = f"  {outcome['error'].strip().splitlines()[-1][:100]}" if outcome["error"] else ""
     return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
 
 

@@ -193,6 +193,11 @@ def test_killed_one_at_a_time_it_is_the_sweep_that_was_left_alone(planted_shards
             assert models[0].read_bytes() == models[1].read_bytes()
 
 
+def training(run: Runs) -> list[int]:
+    """Workers in the middle of a report."""
+    return [pid for pid, command in run.processes().items() if command.startswith("ray::") and ".train" in command]
+
+
 def test_a_dead_worker_is_replaced_and_its_trial_goes_on(planted_shards: Path, tmp_path: Path, cleanup: list[Runs]) -> None:
     run = Runs(tmp_path / "run", planted_shards, "off", "--concurrent", "2")
     cleanup.append(run)
@@ -200,9 +205,8 @@ def test_a_dead_worker_is_replaced_and_its_trial_goes_on(planted_shards: Path, t
     killed = 0
     for num_ended in (1, 4):
         run.wait_until(lambda num=num_ended: len(run.ended()) >= num, process)
-        workers = [pid for pid, command in run.processes().items() if command.startswith("ray::TrialActor")]
-        assert workers
-        os.kill(workers[0], signal.SIGKILL)
+        run.wait_until(lambda: training(run), process)
+        os.kill(training(run)[0], signal.SIGKILL)
         killed += 1
     assert process.wait(timeout=400) == 0, run.log.read_text()[-3000:]
     assert killed == 2

@@ -219,7 +219,7 @@ def test_a_lost_worker_costs_nothing_three_times(sweep: Sweep, tmp_path: Path) -
         assert book.next() is None  # it is under way, nothing else is owed
         assert book.under_way == 1
         book.record(assignment.key, **message(assignment, STEPS[0]))
-        assert book.lost(assignment.key) is (death < 3)
+        assert book.lost(assignment.key) is (death == 3)
     assert len(set(handed)) == 1  # the same trial with the same settings
     assert book.searched.get_trials()[0].state == TrialState.FAIL
     outcome = json.loads((tmp_path / "trials" / "0000" / "outcome.json").read_text())
