@@ -16,6 +16,7 @@ FIRST_PASS = (
 )
 LATER_PASS = (
     Figure("later_pass_f32_vs_webdataset", "decoded copy to float32 batches, against webdataset + PIL + torchvision", 11.0, 17.0),
+    Figure("later_pass_preprocessed_vs_webdataset", "… by the nets' own preprocessing on the CPU", None, None),
     Figure("later_pass_uint8_vs_memcpy", "decoded copy to uint8 batches, against copying as many bytes", 0.40, 0.50),
     Figure("later_pass_uint8_of_a_million_vs_memcpy", "… with a million rows to draw from", 0.40, 0.50),
 )
@@ -50,6 +51,7 @@ def later_pass(setting: Setting) -> Iterator[Measured]:
             {
                 "f32": Candidate("loaders:later_pass", at | {"to": "f32"}),
                 "webdataset": Candidate("loaders:naive", of),
+                "preprocessed": Candidate("loaders:later_pass", at | {"to": "preprocessed"}),
                 "uint8": Candidate("loaders:later_pass", at | {"to": "uint8"}),
                 "uint8_of_a_million": Candidate("loaders:later_pass", at | {"to": "uint8", "num_rows": 1_000_000}),
                 "memcpy": Candidate("loaders:memcpy", at),

@@ -9,34 +9,35 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-MIN_TRIALS = 8  # of a task; fewer say nothing about what matters
+MIN_TRIALS = 8  # finished, of a task; fewer say nothing about what matters
 PAGE = "search.html"
 
 
 def sweep_plots(study: "Study", out: Path) -> list[Path]:
     """Writes ``out/search.html``; returns what was written, nothing if no trial has a value yet.
 
-    Learning rates of different losses do not compare, so importances and coordinates are drawn within a task. Diverged trials, told to the
-    searcher as -1, are left out: their value is a verdict, not a score.
+    Learning rates of different losses do not compare, so importances and coordinates are drawn within a task. The coordinates show pruned
+    trials too, at the value they were stopped at; importances and history rest on finished ones. Diverged trials, told to the searcher as
+    -1, are left out: their value is a verdict, not a score.
     """
     from optuna.study import create_study
-    from optuna.trial import TrialState
+    from optuna.trial import TrialState, create_trial
     from optuna.visualization import plot_optimization_history
 
-    trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    complete = [trial for trial in trials if trial.value is not None and trial.value > -1]
+    trials = study.get_trials(deepcopy=False)
+    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE and trial.value is not None and trial.value > -1]
+    pruned = [trial for trial in trials if trial.state == TrialState.PRUNED and trial.value is not None]
     if not complete:
         return []
     scored = create_study(direction="maximize")
-    scored.add_trials(complete)
+    scored.add_trials([trial if trial in complete else create_trial(state=TrialState.FAIL) for trial in trials])  # so that numbers stay
     figures = [("Search history", plot_optimization_history(scored, target_name="objective"))]
     notes = []
     for task in sorted({str(trial.params["task"]) for trial in complete if "task" in trial.params}):
-        within = [_within(trial, task) for trial in complete if trial.params.get("task") == task]
+        within, stopped = ([_within(trial, task) for trial in some if trial.params.get("task") == task] for some in (complete, pruned))
+        figures += _task_figures(task, within, stopped)
         if len(within) < MIN_TRIALS:
             notes.append(f"{task}: {len(within)} finished trials; {MIN_TRIALS} are needed to say what mattered.")
-            continue
-        figures += _task_figures(task, within)
     path = out / PAGE
     write_atomic(path, _page(study.study_name, figures, notes).encode())
     return [path]
@@ -61,14 +62,16 @@ def _within(trial: "FrozenTrial", task: str) -> "FrozenTrial":
     return create_trial(value=trial.value, params=params, distributions=distributions)
 
 
-def _task_figures(task: str, trials: list["FrozenTrial"]) -> list[tuple[str, Any]]:
+def _task_figures(task: str, finished: list["FrozenTrial"], pruned: list["FrozenTrial"]) -> list[tuple[str, Any]]:
     from optuna.study import create_study
     from optuna.visualization import plot_parallel_coordinate, plot_param_importances
 
-    study = create_study(direction="maximize")
-    study.add_trials(trials)
-    figures = [(f"{task}: {len(trials)} finished trials", plot_parallel_coordinate(study, target_name="objective"))]
-    if len({trial.value for trial in trials}) > 1:  # nothing explains what does not vary
+    study, every = create_study(direction="maximize"), create_study(direction="maximize")
+    study.add_trials(finished)
+    every.add_trials(finished + pruned)
+    title = f"{task}: {len(finished)} finished trials" + (f", {len(pruned)} pruned ones at the value they were stopped at" if pruned else "")
+    figures = [(title, plot_parallel_coordinate(every, target_name="objective"))]
+    if len(finished) >= MIN_TRIALS and len({trial.value for trial in finished}) > 1:  # nothing explains what does not vary
         figures.append((f"{task}: what mattered", plot_param_importances(study, target_name="objective")))
     return figures
 
