@@ -63,23 +63,32 @@ class TrialBook:
     # -- what there is to do
 
     def _enqueue(self) -> None:
-        """Queues what is not queued yet: points given by hand, a fair number of random points of each task, the paper's points."""
+        """Queues what is not queued yet: points given by hand, each once, and the paper's."""
         origins = {t.user_attrs.get("origin") for t in self.searched.get_trials(deepcopy=False)}
         for point in self.sweep.queue:
             given = point.given()
             origin = f"queue {json.dumps(given, sort_keys=True)}"
             if origin not in origins:
                 self.searched.enqueue_trial(self.sweep.space.named(given), user_attrs={"origin": origin})
-        for turn in range(self.sweep.startup_per_task):
-            for task in self.sweep.space.task:
-                origin = f"start-up {task} {turn}"
-                if origin not in origins:
-                    self.searched.enqueue_trial({"task": task}, user_attrs={"origin": origin})
+                origins.add(origin)
         if self.sweep.paper:
             have = {t.user_attrs.get("key") for t in self.fixed.get_trials(deepcopy=False)}
             for key in paper_points(self.sweep.space.task, self.sweep.shared):
                 if key not in have:
                     self.fixed.enqueue_trial({}, user_attrs={"key": key})
+
+    def _enqueue_startup(self) -> None:
+        """Where nothing waits, the next of a fair number of random points of each task: one at a time, so that a point that is queued by hand
+        meanwhile goes first."""
+        trials = self.searched.get_trials(deepcopy=False)
+        if any(t.state == TrialState.WAITING for t in trials):
+            return
+        origins = {t.user_attrs.get("origin") for t in trials}
+        for turn in range(self.sweep.startup_per_task):
+            for task in self.sweep.space.task:
+                if (origin := f"start-up {task} {turn}") not in origins:
+                    self.searched.enqueue_trial({"task": task}, user_attrs={"origin": origin})
+                    return
 
     def _settle(self) -> None:
         """Tells Optuna what was decided before a kill but not yet told."""
@@ -109,6 +118,7 @@ class TrialBook:
         counts = self.counts()
         if counts["owed"] <= counts["running"]:
             return None
+        self._enqueue_startup()
         trials = self.searched.get_trials(deepcopy=False)
         number = min((t.number for t in trials if t.state == TrialState.WAITING), default=len(trials))
         self.searched.sampler = TrialSampler(self.sweep, number)

@@ -77,7 +77,7 @@ def open_and_score(
     test = open_split(shard_set, "test", cache, control=sweep["control"], opening=opening)
     scores = {f"trial-{trial.key}": network_scores(trial, test) for trial in judged}
     scores |= baseline_scores(judged[0], dataset, test, tuple(sweep["tasks"]))
-    if ORACLE in test.labels.extra:
+    if ORACLE in test.labels.extra and sweep["control"] is None:  # shuffled counts are nothing that a picture could tell
         oracle = test.labels.extra[ORACLE].astype(np.float64)
         scores[ORACLE] = PredictorScores(ORACLE, "oracle (what was planted)", "oracle", oracle, oracle, {})
     store_scores(folder, sweep, judged, scores, test.labels, opening.number)

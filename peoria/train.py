@@ -131,9 +131,8 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         if not np.isfinite(outputs).all():
             raise DivergedError(step, float("nan"), config.model_dump(mode="json"))
         found = network_metrics(fitted, outputs, dataset.val.labels)
-        val = {"loss": val_loss(fitted, outputs, dataset.val.labels), **found}
-        values = {f"val/{name}": value for name, value in val.items()}
-        points[-1][1].update(values)
+        values = {f"val/{name}": value for name, value in found.items()}
+        points[-1][1].update(values | {"train/loss_on_val": val_loss(fitted, outputs, dataset.val.labels)})
         status = "done" if step == config.pictures else "running"
         report = Report(step, status, found[objective], values, points)
         write_scores(folder, dataset.val.labels.keys, fitted.score(outputs))
@@ -173,7 +172,7 @@ def derived_seed(seed: int, position: int) -> int:
 
 
 def val_loss(fitted: Any, outputs: np.ndarray, labels: Any) -> float:
-    """The loss that training minimises, on a whole split: comparable with ``train/loss`` of the same trial."""
+    """The loss that training minimises, on val. In the unit of this trial's own scale: comparable with its ``train/loss``, with no other's."""
     import torch
 
     encoded = torch.from_numpy(fitted.encode(counts(labels, fitted.target)))

@@ -78,6 +78,16 @@ def test_start_up_is_fair_and_the_queue_goes_first(sweep: Sweep, tmp_path: Path)
     assert [t.params["task"] for t in trials[1:5]] == ["regression", "hybrid"] * 2
 
 
+def test_a_point_that_is_queued_later_goes_next(sweep: Sweep, tmp_path: Path) -> None:
+    few = sweep.model_copy(update={"paper": False, "trials": 1})
+    run(TrialBook(tmp_path, few))
+    point = Point(task="hybrid", learning_rate=2e-3)
+    book = TrialBook(tmp_path, few.model_copy(update={"trials": 3, "queue": (point, point)}))
+    run(book)
+    assert book.searched.get_trials()[1].params["hybrid/learning_rate"] == 2e-3
+    assert [t.user_attrs["origin"] for t in book.searched.get_trials()][2] == "start-up hybrid 0"  # the same point twice is one
+
+
 def test_the_papers_points_are_kept_from_the_searcher(sweep: Sweep, tmp_path: Path) -> None:
     book = TrialBook(tmp_path, sweep)
     run(book)
