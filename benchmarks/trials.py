@@ -1,0 +1,111 @@
+"""Candidates that train the tiny net: through peoria, and by bare loops. A round is one trial's worth of pictures."""
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+RoundOf = Callable[[], int]
+PICTURES, BATCH_SIZE = 8000, 32
+
+
+def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
+    """The demo's trial, with as many pictures as asked for."""
+    from peoria.config import TrialConfig
+
+    return TrialConfig(
+        task="regression",
+        learning_rate=3e-3,
+        head_multiplier=5.0,
+        net="tiny",
+        target_scale="log1p",
+        pictures=pictures,
+        batch_size=BATCH_SIZE,
+        evaluations=evaluations,
+        curve_points=40,
+        schedule="cosine",
+        device="cpu",
+    )
+
+
+def training(root: str, cache: str, resident: bool) -> RoundOf:
+    """peoria's training on the decoded copy, or on one batch of pictures that never leaves the CPU's cache; one evaluation on few pictures."""
+    from peoria.data import Dataset, SplitData, open_dataset
+    from peoria.train import train
+
+    dataset = open_dataset(Path(root), Path(cache))
+    few = np.arange(50)
+    val = SplitData(np.asarray(dataset.val.pixels)[few], dataset.val.labels.take(few))
+    rows = np.arange(BATCH_SIZE if resident else len(dataset.train))
+    pixels = np.asarray(dataset.train.pixels)[rows] if resident else dataset.train.pixels
+    dataset = Dataset(SplitData(pixels, dataset.train.labels.take(rows)), val, dataset.identity)
+    config = tiny_config(evaluations=1)
+
+    def run() -> int:
+        with tempfile.TemporaryDirectory() as folder:
+            for _ in train(config, dataset, Path(folder)):
+                pass
+        return PICTURES
+
+    return run
+
+
+def whole_trial(root: str, cache: str, work: str) -> RoundOf:
+    """A trial as a worker runs it: data opened, trained, evaluated eight times on all of val, checkpoints, reports."""
+    from peoria import trial
+
+    spec = {"key": "0000", "config": tiny_config(evaluations=8).model_dump(mode="json"), "shards": root, "cache": cache, "control": None}
+
+    def run() -> int:
+        trial._dataset.cache_clear()
+        folder = tempfile.mkdtemp(dir=work)
+        reports = list(trial.messages({**spec, "folder": folder}))
+        shutil.rmtree(folder)
+        assert reports[-1]["status"] == "done", reports[-1]["error"]
+        return PICTURES
+
+    return run
+
+
+def bare_loop(root: str, cache: str) -> RoundOf:
+    """The same training steps on the same input and nothing else: no evaluation, no curve, no check, no file."""
+    import torch
+
+    from peoria.data import CROP_PX, Batches, open_dataset
+    from peoria.models import build
+    from peoria.optim import make_optimizer
+    from peoria.tasks import get_task
+
+    torch.set_num_threads(1)
+    config = tiny_config(evaluations=1)
+    train = open_dataset(Path(root), Path(cache)).train
+    y = train.labels.views.astype(np.float64)
+    fitted = get_task("regression").fit(y, y, "log1p", "views")
+    batches = Batches(train.pixels, fitted.encode(y), np.arange(len(train)), BATCH_SIZE, seed=0)
+    buffer = np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
+
+    def run() -> int:
+        net, _ = build("tiny", num_outputs=1, seed=0)
+        net.to(memory_format=torch.channels_last).train()
+        optimizer = make_optimizer(net, learning_rate=config.learning_rate, head_multiplier=config.head_multiplier)
+        for seen in range(0, PICTURES, BATCH_SIZE):
+            crops, encoded = batches.fill(seen, buffer)
+            loss = fitted.loss(net(net.preprocess(torch.from_numpy(crops))), torch.from_numpy(encoded))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return PICTURES
+
+    return run
+
+
+def stub_messages(spec: dict[str, Any]) -> Any:
+    """A trial that does nothing and reports once, as a sweep sees it."""
+    Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
+    step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
+    metrics = {"val/loss": 1.0, "val/rho_views": value, "val/gini_fav": value, "val/auc_fav": 0.5, "val/rank_mean": value}
+    points = [(step * k // 40, {"train/loss": 1.0, "train/learning_rate": 0.1}) for k in range(1, 40)] + [(step, metrics)]
+    yield {"step": step, "status": "done", "objective": value, "metrics": metrics, "points": points, "error": None}
