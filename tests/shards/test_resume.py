@@ -10,9 +10,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from shards import pack as pack_module
+from shards import staging
 from shards.errors import ShardsError
 from shards.manifest import SplitRule, write_atomic
 from shards.pack import pack
@@ -117,26 +119,39 @@ def test_stopped_at_every_write_it_ends_the_same(
     assert stops == 1 + 2 * 4 + 5 + 3  # plan; chunks; shards; labels, ledger, manifest
 
 
-def test_without_whole_writes_a_stop_would_not_be_survived(
-    tmp_path: Path, files: Files, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Control: a tar written under its final name and cut short is taken for a shard."""
+def tearing(suffix: str) -> Callable[[Path, bytes], None]:
+    """A write under the final name that a kill cuts short, for files of that suffix."""
 
-    def torn(path: Path, data: bytes) -> None:
-        if path.suffix != ".tar":
+    def write(path: Path, data: bytes) -> None:
+        if path.suffix != suffix:
             return write_atomic(path, data)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data[: len(data) // 2])
         raise Killed
 
+    return write
+
+
+def test_what_lies_in_a_shards_place_is_not_trusted(tmp_path: Path, files: Files, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
     table = make_table(tmp_path / "in", 12)
     with monkeypatch.context() as patch:
-        patch.setattr(pack_module, "write_atomic", torn)
+        patch.setattr(pack_module, "write_atomic", tearing(".tar"))
         with pytest.raises(Killed):
             pack(table, tmp_path / "out", processes=1)
     pack(table, tmp_path / "out", processes=1)
     pack(table, tmp_path / "whole", processes=1)
-    assert files(tmp_path / "out") != files(tmp_path / "whole")
+    assert files(tmp_path / "out") == files(tmp_path / "whole")
+
+
+def test_without_whole_writes_a_stop_would_not_be_survived(tmp_path: Path, make_table: MakeTable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Control: a chunk's lines written under their final name and cut short are taken for a chunk that is done."""
+    table = make_table(tmp_path / "in", 12)
+    with monkeypatch.context() as patch:
+        patch.setattr(staging, "write_atomic", tearing(".parquet"))
+        with pytest.raises(Killed):
+            pack(table, tmp_path / "out", processes=1)
+    with pytest.raises(pa.ArrowInvalid):
+        pack(table, tmp_path / "out", processes=1)
 
 
 SCRIPT = """
