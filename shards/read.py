@@ -90,17 +90,18 @@ class ShardSet:
         with ThreadPoolExecutor(NUM_THREADS) as pool:
             for shard in self.manifest.of_split([split]):
                 with MappedShard(self.root, shard) as mapped:
-                    keys = list(mapped.places)
-                    rows = [places.pop(key, None) for key in keys]
+                    names = list(mapped.places)
                     path = shard_path(self.root, shard)
-                    if None in rows:
-                        raise DamagedShardError(f"{path}: picture {keys[rows.index(None)]} has no row in {LABELS}; one each")
+                    unknown = next((name for name in names if name not in places), None)
+                    if unknown is not None:
+                        raise DamagedShardError(f"{path}: picture {unknown} has no row in {LABELS}; one each")
+                    rows = [places.pop(name) for name in names]
 
-                    def fill(part: slice, mapped: MappedShard = mapped, keys: list[str] = keys, rows: list[int] = rows) -> list[str]:
-                        return [_decode(mapped.member(key, "jpg"), pictures[row]) for key, row in zip(keys[part], rows[part], strict=True)]
+                    def fill(part: slice, mapped: MappedShard = mapped, names: list[str] = names, rows: list[int] = rows) -> list[str]:
+                        return [_decode(mapped.member(name, "jpg"), pictures[row]) for name, row in zip(names[part], rows[part], strict=True)]
 
-                    parts = [slice(start, start + TASK_PICTURES) for start in range(0, len(keys), TASK_PICTURES)]
-                    _raise_any(path, zip(keys, chain.from_iterable(pool.map(fill, parts)), strict=True))
+                    parts = [slice(start, start + TASK_PICTURES) for start in range(0, len(names), TASK_PICTURES)]
+                    _raise_any(path, zip(names, chain.from_iterable(pool.map(fill, parts)), strict=True))
         if places:
             raise DamagedShardError(f"{self.root / LABELS}: {len(places)} pictures of {split} are in no shard, first {min(places)}; one each")
 
