@@ -12,6 +12,7 @@ FIRST_PASS = (
     Figure("first_pass_f32_vs_litdata", "… against LitData + torchvision", 2.5, 4.0),
     Figure("first_pass_f32_vs_mosaicml", "… against MosaicML streaming + PIL + torchvision", 3.5, 5.0),
     Figure("first_pass_uint8_vs_decoder", "JPEGs to uint8 batches, against simplejpeg decoding alone", 0.80, 0.90),
+    Figure("first_pass_f32_vs_webdataset_untuned", "… against webdataset + PIL + torchvision without the malloc variables", None, None),
     Figure("first_pass_with_copy_vs_webdataset", "… the decoded copy written to disk too, against webdataset + PIL + torchvision", None, None),
 )
 LATER_PASS = (
@@ -32,6 +33,7 @@ def first_pass(setting: Setting) -> Iterator[Measured]:
             {
                 "f32": Candidate("loaders:first_pass", of | {"to": "f32"}),
                 "webdataset": Candidate("loaders:naive", of),
+                "webdataset_untuned": Candidate("loaders:naive", of, tuned=False),
                 "litdata": Candidate("peers:litdata", to, setting.peers),
                 "mosaicml": Candidate("peers:mosaicml", to, setting.peers),
                 "uint8": Candidate("loaders:first_pass", of | {"to": "uint8"}),

@@ -115,10 +115,11 @@ class Drawer:
     """Passes by peoria's own batches over ``num_rows`` rows that repeat the pictures; as many draws a round as there are pictures."""
 
     def __init__(self, pixels: np.ndarray, *, to: str, num_rows: int = 0) -> None:
+        from peoria.crops import ArrayPictures
         from peoria.data import Batches
 
         rows = np.arange(num_rows or len(pixels)) % len(pixels)
-        self._batches = Batches(pixels, np.zeros(len(pixels)), rows, BATCH_SIZE, seed=1)
+        self._batches = Batches(ArrayPictures(pixels), np.zeros(len(pixels)), rows, BATCH_SIZE, seed=1)
         self._buffer = np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
         self._finish = finisher(to)
         self._round = range(0, len(pixels) - BATCH_SIZE + 1, BATCH_SIZE)

@@ -4,6 +4,8 @@ import io
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,18 +36,23 @@ def packing(setting: Setting) -> Iterator[Measured]:
 
 
 def speed(figure: Figure, setting: Setting, folder: Path, mean_bytes: int) -> Iterator[Measured]:
+    untuned = Figure(f"{figure.name}_untuned", "… against its Resizer without the malloc variables", None, None)
+    theirs = Candidate("peers:img2dataset", {"pictures": str(folder)}, setting.peers)
+    candidates = {
+        "peoria": Candidate("packing:prepare", {"pictures": str(folder), "work": str(setting.work)}),
+        "img2dataset": theirs,
+        "img2dataset_untuned": replace(theirs, tuned=False),
+    }
     try:
-        with (
-            Process(Candidate("packing:prepare", {"pictures": str(folder), "work": str(setting.work)})) as ours,
-            Process(Candidate("peers:img2dataset", {"pictures": str(folder)}, setting.peers)) as theirs,
-        ):
-            rounds = alternate({"peoria": ours, "img2dataset": theirs}, setting.rounds)
+        with ExitStack() as stack:
+            rounds = alternate({name: stack.enter_context(Process(candidate)) for name, candidate in candidates.items()}, setting.rounds)
     except NotRunError as error:
-        yield from not_run([figure], str(error))
+        yield from not_run([figure, untuned], str(error))
         return
     rates = {name: cpu_rate(found) for name, found in rounds.items()}
     detail = {name: round(rate, 1) for name, rate in rates.items()} | {"mean_bytes": mean_bytes}
     yield Measured(figure, rates["peoria"] / rates["img2dataset"], detail=detail)
+    yield Measured(untuned, rates["peoria"] / rates["img2dataset_untuned"], detail=detail)
 
 
 def prepare(pictures: str, work: str) -> Callable[[], int]:

@@ -78,7 +78,7 @@ def mosaicml(root: str, folder: str) -> RoundOf:
         def __getitem__(self, index: Any) -> Any:
             return transform(super().__getitem__(index)["jpg"])
 
-    loader = DataLoader(Pictures(local=str(store), shuffle=True, batch_size=BATCH_SIZE), batch_size=BATCH_SIZE, num_workers=0)
+    loader: Any = DataLoader(Pictures(local=str(store), shuffle=True, batch_size=BATCH_SIZE), batch_size=BATCH_SIZE, num_workers=0)
     return lambda: sum(len(batch) for batch in loader)
 
 

@@ -26,6 +26,7 @@ class Candidate:
     arguments: Mapping[str, Any]
     python: str = sys.executable
     pinned: bool = True  # to one CPU
+    tuned: bool = True  # with the malloc variables
 
 
 @dataclass(frozen=True)
@@ -41,33 +42,36 @@ class Process:
 
     def __init__(self, candidate: Candidate) -> None:
         self.candidate = candidate
+        self._process: subprocess.Popen[str] | None = None
 
-    def __enter__(self) -> Self:
-        env = {**os.environ, **MALLOC, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
+    def launch(self) -> None:
+        """Starts the process without waiting for it to be ready, as entering does."""
+        env = {**os.environ, **(MALLOC if self.candidate.tuned else {}), **ONE_THREAD, "PYTHONPATH": str(ROOT)}
         command = [self.candidate.python, "-m", "benchmarks.worker", self.candidate.make, json.dumps(dict(self.candidate.arguments))]
         command += [str(max(os.sched_getaffinity(0)))] if self.candidate.pinned and hasattr(os, "sched_getaffinity") else []
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True)
+
+    def __enter__(self) -> Self:
+        if self._process is None:
+            self.launch()
         try:
             self._answer()
-        except BaseException:
-            self.__exit__(None, None, None)
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.stdout.close()
+        assert self._process is not None
         if kind is not None:
             self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
         self._process.wait()
 
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
     def start(self) -> None:
+        assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
@@ -80,6 +84,7 @@ class Process:
         return self.finish()
 
     def _answer(self) -> dict[str, Any]:
+        assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             if line.startswith("{"):  # the rest is what libraries print

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 RoundOf = Callable[[], int]
-PICTURES, BATCH_SIZE = 8000, 32
+PICTURES, BATCH_SIZE = 20_000, 32  # as in sweeps/demo.py
 
 
 def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
@@ -33,14 +33,17 @@ def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
 
 def training(root: str, cache: str, resident: bool) -> RoundOf:
     """peoria's training on the decoded copy, or on one batch of pictures that never leaves the CPU's cache; one evaluation on few pictures."""
+    from peoria.crops import ArrayPictures
     from peoria.data import Dataset, SplitData, open_dataset
     from peoria.train import train
 
     dataset = open_dataset(Path(root), Path(cache))
     few = np.arange(50)
-    val = SplitData(np.asarray(dataset.val.pixels)[few], dataset.val.labels.take(few))
+    assert isinstance(dataset.train.pixels, ArrayPictures), "no room for the decoded copy"
+    assert isinstance(dataset.val.pixels, ArrayPictures), "no room for the decoded copy"
+    val = SplitData(ArrayPictures(np.asarray(dataset.val.pixels.array)[few]), dataset.val.labels.take(few))
     rows = np.arange(BATCH_SIZE if resident else len(dataset.train))
-    pixels = np.asarray(dataset.train.pixels)[rows] if resident else dataset.train.pixels
+    pixels = ArrayPictures(np.asarray(dataset.train.pixels.array)[rows]) if resident else dataset.train.pixels
     dataset = Dataset(SplitData(pixels, dataset.train.labels.take(rows)), val, dataset.identity)
     config = tiny_config(evaluations=1)
 
@@ -100,12 +103,3 @@ def bare_loop(root: str, cache: str) -> RoundOf:
         return PICTURES
 
     return run
-
-
-def stub_messages(spec: dict[str, Any]) -> Any:
-    """A trial that does nothing and reports once, as a sweep sees it."""
-    Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
-    step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
-    metrics = {"val/loss": 1.0, "val/rho_views": value, "val/gini_fav": value, "val/auc_fav": 0.5, "val/rank_mean": value}
-    points = [(step * k // 40, {"train/loss": 1.0, "train/learning_rate": 0.1}) for k in range(1, 40)] + [(step, metrics)]
-    yield {"step": step, "status": "done", "objective": value, "metrics": metrics, "points": points, "error": None}

@@ -6,15 +6,17 @@ favours the baseline.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from peoria import metrics
-from peoria.data import CENTRE_PX, CROP_PX, Dataset, SplitData, centre_crops
+from peoria.data import Dataset, SplitData, centre_crops
 from peoria.evaluate import BATCH_SIZE, has_both_classes, rank_metrics
 from peoria.targets import counts
 from peoria.tasks import get_task
+from shards.errors import NoRoomError
 from shards.labels import Labels
 
 if TYPE_CHECKING:
@@ -147,10 +149,8 @@ def colour_and_edges(split: SplitData) -> np.ndarray:
     import cv2
 
     cv2.setNumThreads(1)  # trials run beside this
-    inside = slice(CENTRE_PX, CENTRE_PX + CROP_PX)
     rows = np.empty((len(split), 31))
-    for row, picture in zip(rows, split.pixels, strict=True):
-        rgb = np.ascontiguousarray(picture[inside, inside])
+    for row, rgb in zip(rows, chain.from_iterable(centre_crops(split.pixels, BATCH_SIZE)), strict=True):
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
         angle = hsv[..., 0] * np.float32(np.pi / 90)  # OpenCV's hue runs to 180
@@ -172,23 +172,22 @@ def colour_and_edges(split: SplitData) -> np.ndarray:
     return rows
 
 
-def trunk_features(config: "TrialConfig") -> Features:
-    """What the sweep's own trunk says of a picture before any training on counts, float64 [N, F]."""
+def trunk_features(config: "TrialConfig", dataset: Dataset) -> Features:
+    """What the sweep's own trunk says of a picture before any training on counts, float64 [N, F]; of train and val from the node's cache."""
 
     def features(split: SplitData) -> np.ndarray:
-        import torch
+        from peoria.features import CENTRE, FrozenTrunk
+        from peoria.models import build, place
 
-        from peoria.models import build, pick_device, precision
-
-        device = pick_device(config.device)
-        autocast, _ = precision(config.net, device.type)
         net, _ = build(config.net, head=config.head, num_outputs=1, weights=config.weights, weights_prefix=config.weights_prefix, seed=config.seed)
-        net.to(device).eval()
-        parts = []
-        with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
-            for crops in centre_crops(split.pixels, BATCH_SIZE):
-                parts.append(net.features(net.preprocess(torch.from_numpy(crops).to(device))).float().cpu().numpy())
-        return np.concatenate(parts).astype(np.float64)
+        place(net, config.net, config.device)
+        trunk = FrozenTrunk(net, config, dataset.identity)
+        folder = dataset.cache if split is dataset.train or split is dataset.val else None  # test is looked at once
+        try:
+            found = trunk.features(split, CENTRE, folder, dataset.cache_bytes)
+        except NoRoomError:
+            found = trunk.features(split, CENTRE, None)
+        return found[:, 0].astype(np.float64)
 
     return features
 
@@ -232,7 +231,7 @@ def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...
     found.append(random_score())
     found.append(learned("colour-ridge", "colour ridge", colour_and_edges, dataset, tasks))
     if config.weights is not None:
-        found.append(learned("frozen-trunk-ridge", "frozen-trunk ridge", trunk_features(config), dataset, tasks))
+        found.append(learned("frozen-trunk-ridge", "frozen-trunk ridge", trunk_features(config, dataset), dataset, tasks))
     if train.uploaded_at is not None and np.isfinite(age_days(train)).any():
         found.append(learned("age-only", "age only", age_features(dataset), dataset, tasks))
     return found

@@ -273,7 +273,8 @@ def key_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> str:
 
 def trial_label(key: str, config: TrialConfig) -> str:
     cut = "no cut" if config.outlier_sd is None else f"{config.outlier_sd:g} sd"
-    return f"{key} {config.task} lr {config.learning_rate:.1e} ×{config.head_multiplier:.0f} {cut}"
+    trunk = ", frozen trunk" if config.trunk == "frozen" else ""
+    return f"{key} {config.task} lr {config.learning_rate:.1e} ×{config.head_multiplier:.0f} {cut}{trunk}"
 
 
 def point_line(step: int, values: dict[str, float]) -> str:

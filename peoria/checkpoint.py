@@ -26,17 +26,18 @@ def save_checkpoint(
     *,
     settings: dict[str, Any],
     report: dict[str, Any],
-    net: "PopularityNet | None" = None,
+    trained: "torch.nn.Module | None" = None,
     optimizer: "torch.optim.Optimizer | None" = None,
 ) -> None:
-    """Replaces the last checkpoint at once. Without ``net`` it holds the last report alone: the trial is over.
+    """Replaces the last checkpoint at once. Without ``trained``, what training changes (the net, or its head alone), it holds the
+    last report alone: the trial is over.
 
-    ``settings`` is everything that changes the bits: the trial's settings, the data's identity, threads and number format.
+    ``settings`` is everything that changes the bits: the trial's settings, the data's identity, the starting weights, threads and number format.
     """
     import torch
 
     buffer = io.BytesIO()
-    state = None if net is None or optimizer is None else {"net": net.state_dict(), "optimizer": optimizer.state_dict()}
+    state = None if trained is None or optimizer is None else {"net": trained.state_dict(), "optimizer": optimizer.state_dict()}
     torch.save({"settings": settings, "report": report, "state": state}, buffer)
     write_atomic(folder / CHECKPOINT, buffer.getvalue())
 

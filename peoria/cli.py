@@ -76,6 +76,12 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("pictures", type=Path, nargs="+")
     export.add_argument("--out", type=Path, help="folder for the model (default: models/NAME in --home)")
 
+    cache = commands.add_parser("cache", help="the decoded pictures on this disk", description=cache_command.__doc__)
+    add_home(cache)
+    cache.add_argument("--cache", type=Path, metavar="DIR", help="the folder (default: cache in --home)")
+    cache.add_argument("--clear", action="store_true", help="remove the files that no process uses; they are made again when needed")
+    cache.set_defaults(run=cache_command)
+
     plant = commands.add_parser("plant", help="make pictures with a popularity of known strength", description=plant_command.__doc__)
     plant.add_argument("out", type=Path)
     plant.add_argument("--plant", default="both", help="both, colour, arrangement, owner, age or none (default: %(default)s)")
@@ -95,6 +101,9 @@ def add_home(command: argparse.ArgumentParser) -> None:
 
 def add_cache(command: argparse.ArgumentParser) -> None:
     command.add_argument("--cache", type=Path, metavar="DIR", help="where each node keeps its decoded pictures (default: cache in --home)")
+    command.add_argument(
+        "--cache-gb", type=gigabytes, dest="cache_bytes", metavar="GB", help="what they may take (default: all but a tenth of the disk)"
+    )
 
 
 def whole(text: str) -> int:
@@ -110,6 +119,14 @@ def positive(text: str) -> float:
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}; more than 0")
     return value
+
+
+def gigabytes(text: str) -> int:
+    """In bytes; 0 for none."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}; 0 or more")
+    return int(value * 1e9)
 
 
 def share(text: str) -> float:
@@ -157,6 +174,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
         tracking=arguments.tracking,
         storage=arguments.storage,
         cache_dir=arguments.cache,
+        cache_bytes=arguments.cache_bytes,
     )
     result = run_sweep(sweep, options)
     counts = result.counts
@@ -236,7 +254,7 @@ def report_command(arguments: argparse.Namespace) -> int:
     """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
     from peoria.report import report
 
-    report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache)
+    report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache, cache_bytes=arguments.cache_bytes)
     return 0
 
 
@@ -255,6 +273,18 @@ def export_command(arguments: argparse.Namespace) -> int:
 
     for path in export(arguments.home, arguments.name, arguments.out or arguments.home / "models" / arguments.name):
         print(path)
+    return 0
+
+
+def cache_command(arguments: argparse.Namespace) -> int:
+    """Lists the files of decoded pictures and what the disk has left; with --clear it removes those that no process uses."""
+    from shards.copies import clear, copies, render
+
+    folder = arguments.cache or arguments.home / "cache"
+    if arguments.clear:
+        freed = clear(folder)
+        print(f"removed {len(freed)} files, {sum(copy.num_bytes for copy in freed) / 1e9:.2f} GB freed")
+    print(render(folder, copies(folder)))
     return 0
 
 

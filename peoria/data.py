@@ -1,27 +1,32 @@
-"""The pictures and counts of a study in memory-mapped form, and the batches that training draws from them."""
+"""The pictures and counts of a study, and the batches that training draws from them."""
 
 import hashlib
-from collections.abc import Iterator
+import logging
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from peoria.crops import CROP_PX as CROP_PX
+from peoria.crops import STORED_PX, ArrayPictures, Pictures, ShardPictures
+from peoria.crops import centre_crops as centre_crops
 from shards.cache import decoded
+from shards.errors import NoRoomError
 from shards.labels import Labels
 from shards.openings import TestOpening
 from shards.read import ShardSet
+from shards.reader import ShardReader
 
-STORED_PX = 256
-CROP_PX = 227
-CENTRE_PX = (STORED_PX - CROP_PX) // 2  # 14, as Caffe's test crop
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class SplitData:
     """One split: picture ``i`` and row ``i`` of its labels belong together."""
 
-    pixels: np.ndarray  # uint8 [N, 256, 256, 3] RGB, memory-mapped
+    pixels: Pictures
     labels: Labels
 
     def __len__(self) -> int:
@@ -36,20 +41,61 @@ class Dataset:
     val: SplitData
     identity: str
     control: str | None = None
+    cache: Path | None = None  # where this node keeps what is computed once; None: nowhere
+    cache_bytes: int | None = None  # what that may take, as `shards.cache.built_once`
 
 
-def open_split(shard_set: ShardSet, split: str, cache: Path, *, control: str | None, opening: TestOpening | None = None) -> SplitData:
-    """One split from the node's decoded copy; with ``control="shuffle"`` its count triples are permuted among its pictures."""
+def open_split(
+    shard_set: ShardSet,
+    split: str,
+    cache: Path,
+    *,
+    control: str | None,
+    opening: TestOpening | None = None,
+    budget_bytes: int | None = None,
+    threads: int | None = None,
+    say: Callable[[str], None] = _log.info,
+) -> SplitData:
+    """One split from the node's decoded copy, or from the shards where it has no room; with ``control="shuffle"`` its count triples are
+    permuted among its pictures.
+
+    Args:
+        budget_bytes: as `shards.cache.decoded`.
+        threads: for decoding from the shards; None: one a core.
+        say: is told when there is no room.
+    """
     labels = shard_set.labels(split, opening)
     if control == "shuffle":
         labels = shuffle_counts(labels, f"{shard_set.manifest.identity}/{split}")
-    return SplitData(decoded(shard_set, split, cache, opening), labels)
+    pixels: Pictures
+    try:
+        pixels = ArrayPictures(decoded(shard_set, split, cache, opening, budget_bytes=budget_bytes))
+    except NoRoomError as error:
+        say(f"  {no_copy_text(split, error.num_bytes, error.free_bytes)}")
+        pixels = ShardPictures(ShardReader(shard_set, split, threads or len(os.sched_getaffinity(0)), opening))
+    return SplitData(pixels, labels)
 
 
-def open_dataset(root: Path, cache: Path, *, control: str | None = None) -> Dataset:
+def open_dataset(
+    root: Path,
+    cache: Path,
+    *,
+    control: str | None = None,
+    budget_bytes: int | None = None,
+    threads: int | None = None,
+    say: Callable[[str], None] = _log.info,
+) -> Dataset:
+    """Train and val; the arguments are those of `open_split`."""
     shard_set = ShardSet(root)
-    train, val = (open_split(shard_set, split, cache, control=control) for split in ("train", "val"))
-    return Dataset(train, val, shard_set.manifest.identity, control)
+    train, val = (
+        open_split(shard_set, split, cache, control=control, budget_bytes=budget_bytes, threads=threads, say=say) for split in ("train", "val")
+    )
+    return Dataset(train, val, shard_set.manifest.identity, control, cache, budget_bytes)
+
+
+def no_copy_text(split: str, num_bytes: int, free_bytes: int) -> str:
+    needs = f"needs {num_bytes / 1e9:.2f} GB, {free_bytes / 1e9:.2f} GB free"
+    return f"no room for a decoded copy of {split} ({needs}): its pictures are decoded from the shards each time"
 
 
 def shuffle_counts(labels: Labels, seed: str) -> Labels:
@@ -73,7 +119,7 @@ class Batches:
     Any position can be computed from (seed, position) alone, so a trial that is resumed draws what it would have drawn.
     """
 
-    pixels: np.ndarray  # uint8 [N, 256, 256, 3]
+    pixels: Pictures
     encoded: np.ndarray  # [N], what the loss compares with
     rows: np.ndarray  # int64 [n], the rows that the outlier cut kept, ascending
     batch_size: int
@@ -104,21 +150,6 @@ class Batches:
         Returns:
             The filled part of ``out`` and the encoded targets, both of length ``batch_size``.
         """
-        import cv2
-
         rows, augment = self.draw(start, start + self.batch_size)
-        pixels = np.asarray(self.pixels)  # indexing a memmap itself costs more
-        turned = np.empty((CROP_PX, CROP_PX, 3), np.uint8)  # small enough to stay in the cache of a core
-        for i, (row, (y, x, flip)) in enumerate(zip(rows.tolist(), augment.tolist(), strict=True)):
-            crop = pixels[row, y : y + CROP_PX, x : x + CROP_PX]
-            if flip:
-                crop = cv2.flip(crop, 1, dst=turned)  # numpy copies backwards pixel by pixel, ten times as slowly
-            out[i] = crop
+        self.pixels.crops(rows, augment, out)
         return out[: len(rows)], self.encoded[rows]
-
-
-def centre_crops(pixels: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """All pictures once, in order, cropped as for a test: uint8 [≤ batch_size, 227, 227, 3]."""
-    inside = slice(CENTRE_PX, CENTRE_PX + CROP_PX)
-    for start in range(0, len(pixels), batch_size):
-        yield np.ascontiguousarray(pixels[start : start + batch_size, inside, inside])

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peoria import metrics
-from peoria.data import centre_crops
+from peoria.crops import Pictures, centre_crops
 from peoria.errors import ConfigError
 from peoria.targets import counts
 from peoria.tasks import FittedTask
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 250
 
 
-def forward_all(net: "PopularityNet", pixels: np.ndarray, *, device: "torch.device", autocast: "torch.dtype | None") -> np.ndarray:
+def forward_all(net: "PopularityNet", pixels: Pictures, *, device: "torch.device", autocast: "torch.dtype | None") -> np.ndarray:
     """Outputs for the centre crops of all pictures, float64 [N, num_outputs]; dropout off, no flips."""
     import torch
 

@@ -68,7 +68,8 @@ def paper_points(tasks: tuple[str, ...], shared: dict[str, Any]) -> dict[str, di
 
 
 def paper_label(task: str, config: dict[str, Any]) -> str:
-    """What such a trial may be called: the paper's own name only where net, weights and length are the paper's."""
+    """What such a trial may be called: the paper's own name only where net, weights, length and the whole net's training are the paper's."""
+    frozen = config.get("trunk") == "frozen"
     same = all(config.get(name) == value for name, value in PAPER_NET.items()) and config.get("weights") is not None
-    same = same and config.get("pictures") == PAPER[task]["pictures"].value
-    return f"the paper's {task}" if same else f"the paper's hyper-parameters on {config['net']} ({task})"
+    same = same and config.get("pictures") == PAPER[task]["pictures"].value and not frozen
+    return f"the paper's {task}" if same else f"the paper's hyper-parameters on {config['net']} ({task}){', frozen trunk' if frozen else ''}"

@@ -9,10 +9,12 @@ import numpy as np
 from peoria import metrics
 from peoria.book import NUM_KEPT_MODELS
 from peoria.config import Sweep
+from peoria.data import no_copy_text
 from peoria.errors import ConfigError
 from peoria.evaluate import objective_name
 from peoria.paper import paper_points
 from peoria.targets import kept_by_cut
+from shards.cache import Outlook
 from shards.labels import Labels
 
 EFFECT_OF_INTEREST = 0.1
@@ -28,15 +30,17 @@ class Plan:
     standard_error: float  # of the objective on this val split, for a score that knows nothing
     best_of_null: float  # what the best of all trials would reach by chance alone
     detectable: float  # smallest effect seen four times in five
-    disk_bytes: int
+    disk_bytes: int  # of what a sweep cannot do without: models, checkpoints, features
+    pictures: str  # where they come from
     weights: str  # what was loaded into the net, "" where nothing was
+    trunk: str  # what is trained of a frozen one, "" where all of it is
     warnings: tuple[str, ...]
 
 
-def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home: Path, decode_bytes: int) -> Plan:
+def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home: Path, pictures: str) -> Plan:
     """
     Args:
-        decode_bytes: what the decoded pictures will take that is not there yet.
+        pictures: where they will come from, as `pictures_text` says it.
 
     Raises:
         ConfigError: the val split cannot rank, a task has no column to train on, or the disk is too small.
@@ -63,15 +67,16 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home
         kept = kept_by_cut(train, sd).mean()
         if kept < 0.9:
             warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
-    model, weights = try_net(sweep)
+    tried = try_net(sweep)
+    model = tried.num_bytes
     models = (NUM_KEPT_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
     checkpoints = 2 * concurrent * 2 * model  # weights and momentum; two while one replaces the other
-    disk = decode_bytes + models + checkpoints
+    disk = models + checkpoints + tried.feature_bytes(len(train), len(val))
     free = disk_free(home)
     if disk > free:
         raise ConfigError(f"{home}: {disk / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free", hint="choose another disk with --home")
     expected = metrics.expected_best_of(sweep.trials, error)
-    return Plan(objective, len(train), len(val), error, expected, detectable, disk, weights, tuple(warnings))
+    return Plan(objective, len(train), len(val), error, expected, detectable, disk, pictures, tried.weights, tried.trunk, tuple(warnings))
 
 
 def objective_standard_error(val: Labels, objective: str) -> float:
@@ -92,12 +97,24 @@ def objective_standard_error(val: Labels, objective: str) -> float:
     return 0.5 * math.sqrt(rho_error**2 + gini_error**2 + 2 * together * rho_error * gini_error)
 
 
-def try_net(sweep: Sweep) -> tuple[int, str]:
-    """Builds the net of the trials once, weights and all, so that what is wrong with it is said before anything runs.
+@dataclass(frozen=True)
+class TriedNet:
+    """What building the net of the trials once showed."""
 
-    Returns:
-        Bytes of one trial's weights, and which keys of the file were used.
-    """
+    num_bytes: int  # of one trial's weights
+    weights: str  # which keys of the file were used
+    trunk: str
+    num_features: int
+    train_crops: int  # of a train picture whose features are kept
+    val_crops: int
+
+    def feature_bytes(self, num_train: int, num_val: int) -> int:
+        """What the features will take on disk, in float16."""
+        return 2 * self.num_features * (num_train * self.train_crops + num_val * self.val_crops)
+
+
+def try_net(sweep: Sweep) -> TriedNet:
+    """Builds the net of the trials once, weights and all, so that what is wrong with it is said before anything runs."""
     from peoria.models import build
 
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
@@ -109,7 +126,28 @@ def try_net(sweep: Sweep) -> tuple[int, str]:
         said = f"{loaded.source}: {len(loaded.matched)} parameters loaded"
         said += f"; not in the file: {', '.join(loaded.missing)}" if loaded.missing else ""
         said += f"; not in the net: {', '.join(loaded.unmatched)}" if loaded.unmatched else ""
-    return sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()), said
+    trunk = ""
+    if net.trunk_is_frozen:
+        trunk = f"frozen trunk: a linear head on cached features, another experiment than fine-tuning; {config.num_views} crops a picture"
+    elif config.trunk == "frozen":
+        trunk = "frozen trunk in part: the layers that were not loaded are trained, so that every trial runs the whole net"
+    baseline = config.weights is not None  # the ridge on the trunk looks at each centre crop
+    return TriedNet(
+        num_bytes=sum(tensor.numel() * tensor.element_size() for tensor in net.state_dict().values()),
+        weights=said,
+        trunk=trunk,
+        num_features=net.num_features,
+        train_crops=baseline + config.num_views * net.trunk_is_frozen,
+        val_crops=int(baseline),
+    )
+
+
+def pictures_text(found: list[Outlook], cache: Path) -> str:
+    """Where the pictures of each split will come from; a disk that is too small refuses nothing."""
+    copied = [split for split in found if split.fits]
+    there = ", there already" if all(split.there for split in copied) else ""
+    parts = [f"decoded copy {sum(split.num_bytes for split in copied) / 1e9:.2f} GB in {cache}{there}"] if copied else []
+    return "; ".join(parts + [no_copy_text(split.split, split.num_bytes, split.free_bytes) for split in found if not split.fits])
 
 
 def disk_free(folder: Path) -> int:
@@ -132,8 +170,11 @@ def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: in
         f"{config.evaluations} evaluations on all {plan.num_val:,} val pictures",
         f"  objective   {plan.objective}; its standard error on this val split is {plan.standard_error:.3f}: the best of {sweep.trials} trials "
         f"that know nothing would reach {plan.best_of_null:+.3f}",
-        f"  disk        {plan.disk_bytes / 1e9:.2f} GB at most",
+        f"  pictures    {plan.pictures}",
+        f"  disk        {plan.disk_bytes / 1e6:,.0f} MB more at most",
     ]
     if plan.weights:
         lines.append(f"  weights     {plan.weights}")
+    if plan.trunk:
+        lines.append(f"  trunk       {plan.trunk}")
     return "\n".join(lines + [f"  warning     {text}" for text in plan.warnings])

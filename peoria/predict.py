@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from peoria.checkpoint import MODEL, MODEL_CARD, load_model
+from peoria.crops import ArrayPictures
 from peoria.errors import PeoriaError, ReportError
 from peoria.evaluate import forward_all
 from peoria.records import TrialRecord, best_of, read_definition, read_trials, sweep_folder
+from peoria.statements import FROZEN
 from peoria.tasks import get_task
 from shards.manifest import PictureRule, write_atomic
 from shards.pictures import PictureError, decode_square
@@ -44,7 +46,7 @@ def predict(home: Path, name: str, paths: list[Path]) -> Iterator[tuple[Path, st
             problems.append(f"{path}: {error}; a picture is needed")
     if problems:
         raise PeoriaError(*problems)
-    outputs = forward_all(net, np.stack(pixels), device=torch.device("cpu"), autocast=None)
+    outputs = forward_all(net, ArrayPictures(np.stack(pixels)), device=torch.device("cpu"), autocast=None)
     with np.load(best.folder / "val_scores.npz") as stored:
         known = np.sort(stored["scores"])
     unit = {"regression": fitted.target, "classification": f"probability of a {fitted.target.rstrip('s')}", "hybrid": f"bin of {fitted.target}"}
@@ -77,6 +79,7 @@ def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], v
         f"# {sweep['name']}, trial {best.key}",
         "",
         f"Network `{config['net']}`, head `{config['head']}`, task `{config['task']}`, trained on {card['num_kept']:,} pictures.",
+        *([FROZEN] if config["trunk"] == "frozen" else []),
         "",
         "## Input and output",
         "",

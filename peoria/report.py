@@ -19,6 +19,7 @@ from peoria.data import Dataset, SplitData, open_dataset, open_split
 from peoria.errors import ReportError
 from peoria.evaluate import forward_all, network_metrics
 from peoria.records import TrialRecord, best_of, is_finished, read_definition, read_trials, sweep_folder
+from peoria.statements import FROZEN
 from peoria.tasks import get_task
 from peoria.verdict import PredictorScores, judge
 from shards.labels import Labels
@@ -32,7 +33,9 @@ PURPOSE = "report"
 ORACLE = "oracle"  # a column of planted pictures: what a perfect reader of the picture would score
 
 
-def report(home: Path, name: str, *, tracking: str | None = None, cache: Path | None = None, say: Any = print) -> dict[str, Any]:
+def report(
+    home: Path, name: str, *, tracking: str | None = None, cache: Path | None = None, cache_bytes: int | None = None, say: Any = print
+) -> dict[str, Any]:
     """Judges a finished sweep; the verdict as in ``report/verdict.json``.
 
     Raises:
@@ -50,12 +53,14 @@ def report(home: Path, name: str, *, tracking: str | None = None, cache: Path | 
     if best is None:
         raise ReportError(f"sweep {name}: no trial finished; one has to be judged", hint="see the error of each trial in its outcome.json")
     judged = [best, *(trial for trial in trials if trial.fixed and trial.status == "done")]
-    found = stored_scores(folder, sweep, judged) or open_and_score(cache or home / "cache", folder, sweep, judged, say)
+    found = stored_scores(folder, sweep, judged) or open_and_score(cache or home / "cache", cache_bytes, folder, sweep, judged, say)
     scores, labels, opening = found
     for trial in trials:
         if trial.fixed and trial.status != "done":
             say(f"not judged: {trial.label}, which {trial.status}")
     verdict = {"sweep": name, "identity": sweep["identity"], "control": sweep["control"], "opening": opening, **judge(scores, labels)}
+    if best.config["trunk"] == "frozen":
+        verdict["statements"].append(FROZEN)
     verdict |= {"num_trials": sum(not trial.fixed for trial in trials), "best": {"key": best.key, "config": best.config, "val": best.metrics}}
     write_report(folder, verdict, sweep, trials, say)
     if tracking != "off":
@@ -64,17 +69,17 @@ def report(home: Path, name: str, *, tracking: str | None = None, cache: Path | 
 
 
 def open_and_score(
-    cache: Path, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any
+    cache: Path, cache_bytes: int | None, folder: Path, sweep: dict[str, Any], judged: list[TrialRecord], say: Any
 ) -> tuple[dict[str, PredictorScores], Labels, int]:
     """Opens the test split, on record first, and scores it with the judged trials and every baseline."""
     shard_set = ShardSet(Path(sweep["shards"]))
     if shard_set.manifest.identity != sweep["identity"]:
         raise ReportError(f"{sweep['shards']}: data {shard_set.manifest.identity[:12]}; the sweep ran on {sweep['identity'][:12]}")
     shard_set.verify_files(["train", "test"])
-    dataset = open_dataset(shard_set.root, cache, control=sweep["control"])
+    dataset = open_dataset(shard_set.root, cache, control=sweep["control"], budget_bytes=cache_bytes, say=say)
     opening = open_test(shard_set.root, sweep=sweep["name"], purpose=PURPOSE)
     say(f"opening {opening.number} of this test set")
-    test = open_split(shard_set, "test", cache, control=sweep["control"], opening=opening)
+    test = open_split(shard_set, "test", cache, control=sweep["control"], opening=opening, budget_bytes=cache_bytes, say=say)
     scores = {f"trial-{trial.key}": network_scores(trial, test) for trial in judged}
     scores |= baseline_scores(judged[0], dataset, test, tuple(sweep["tasks"]))
     if ORACLE in test.labels.extra and sweep["control"] is None:  # shuffled counts are nothing that a picture could tell

@@ -6,6 +6,7 @@ sentence names what may stand behind the correlation instead.
 
 from typing import Any
 
+FROZEN = "Frozen trunk: what was loaded stayed as it was, and a linear head was trained on its features; another experiment than fine-tuning."
 MEASURES = {"rho_views": ("Views", "ρ"), "gini_fav": ("Favourites", "Gini")}
 
 

@@ -16,11 +16,10 @@ from peoria.config import Control, Sweep
 from peoria.data import Dataset, open_dataset
 from peoria.definition import refuse_another, write_definition
 from peoria.lock import sweep_lock
-from peoria.plan import make_plan, render_plan
+from peoria.plan import make_plan, pictures_text, render_plan
 from peoria.records import sweep_folder
 from peoria.trial import messages
-from shards.cache import cache_path
-from shards.manifest import SPLITS
+from shards.cache import outlook
 from shards.read import ShardSet
 
 FINISHED = "finished.json"
@@ -43,6 +42,7 @@ class RunOptions:
     tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
     storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
     cache_dir: Path | None = None  # where a node keeps its decoded copy, best on a disk of its own; None: under home
+    cache_bytes: int | None = None  # what it may take there; None: what leaves a tenth of the disk free
 
     @property
     def cache(self) -> Path:
@@ -96,7 +96,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
             shard_set.labels("val"),
             concurrent=concurrent,
             home=options.home,
-            decode_bytes=bytes_to_decode(shard_set, options.cache),
+            pictures=pictures_text(outlook(shard_set, ["train", "val"], options.cache, options.cache_bytes), options.cache),
         )
         write_definition(folder, sweep, shard_set, plan, control=options.control, storage=options.storage)
         book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
@@ -104,7 +104,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
         say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
         (folder / FINISHED).unlink(missing_ok=True)
-        dataset = open_dataset(shard_set.root, options.cache, control=options.control)
+        dataset = open_dataset(shard_set.root, options.cache, control=options.control, budget_bytes=options.cache_bytes, say=say)
         with tracking(folder, options, say) as projector:
             write_baselines(folder, sweep, dataset, say)
             status = "failed"
@@ -133,6 +133,7 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
             "config": assignment.config.model_dump(mode="json"),
             "shards": str(Path(sweep.shards).resolve()),
             "cache": str(options.cache.resolve()),
+            "cache_bytes": options.cache_bytes,
             "control": options.control,
         }
 
@@ -200,13 +201,6 @@ def default_gpus() -> float:
     import torch
 
     return 0.0 if "RAY_ADDRESS" in os.environ else float(torch.cuda.is_available())
-
-
-def bytes_to_decode(shard_set: ShardSet, cache: Path) -> int:
-    """What the decoded pictures of all splits will take on disk that is not there yet; the report decodes test."""
-    side = shard_set.side_px
-    missing = [split for split in SPLITS if not cache_path(shard_set, split, cache).exists()]
-    return sum(shard_set.num_pictures(split) for split in missing) * side * side * 3
 
 
 def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> None:

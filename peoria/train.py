@@ -15,9 +15,9 @@ import numpy as np
 
 from peoria.checkpoint import load_checkpoint, save_checkpoint, save_model
 from peoria.config import TrialConfig
-from peoria.data import CROP_PX, Batches, Dataset
+from peoria.data import Batches, Dataset
 from peoria.errors import DivergedError
-from peoria.evaluate import forward_all, network_metrics, objective_name
+from peoria.evaluate import network_metrics, objective_name
 from peoria.targets import counts, kept_by_cut
 from peoria.tasks import get_task
 from shards.manifest import write_atomic
@@ -48,27 +48,11 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     """
     import torch
 
-    from peoria.models import build, pick_device, precision
+    from peoria.models import build, place
     from peoria.optim import Schedule, make_optimizer, set_learning_rate
+    from peoria.steps import make_steps
 
     torch.set_num_threads(config.threads)
-    device = pick_device(config.device)
-    autocast, channels_last = precision(config.net, device.type)
-    settings = {
-        "config": config.model_dump(mode="json"),
-        "identity": dataset.identity,
-        "control": dataset.control,
-        "device": device.type,
-        "autocast": str(autocast),
-        "torch": str(torch.__version__),
-    }
-    resumed = load_checkpoint(folder, settings)
-    if resumed is not None:
-        report = as_report(resumed["report"])
-        yield report
-        if resumed["state"] is None:
-            return
-
     labels = dataset.train.labels
     y = counts(labels, config.target_name)
     keep = kept_by_cut(labels, config.outlier_sd)
@@ -82,7 +66,23 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         trunk=config.trunk,
         seed=config.seed,
     )
-    net.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    device, autocast = place(net, config.net, config.device)
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "identity": dataset.identity,
+        "control": dataset.control,
+        "weights": None if loaded is None else loaded.sha256,
+        "device": device.type,
+        "autocast": str(autocast),
+        "torch": str(torch.__version__),
+    }
+    resumed = load_checkpoint(folder, settings)
+    if resumed is not None:
+        report = as_report(resumed["report"])
+        yield report
+        if resumed["state"] is None:
+            return
+
     optimizer = make_optimizer(
         net,
         learning_rate=config.learning_rate,
@@ -92,15 +92,15 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     )
     schedule = Schedule(config.schedule, config.pictures, config.schedule_gamma, config.schedule_pictures)
     batches = Batches(dataset.train.pixels, fitted.encode(y), np.flatnonzero(keep), config.batch_size, config.seed)
+    steps = make_steps(config, dataset, net, fitted, batches, autocast)
     objective = objective_name(dataset.val.labels)
 
     start = 0
     if resumed is not None:
-        net.load_state_dict(resumed["state"]["net"])
+        steps.trained.load_state_dict(resumed["state"]["net"])
         optimizer.load_state_dict(resumed["state"]["optimizer"])
         start = report.step
     seen = batch_end(start, config.batch_size)
-    buffer = np.empty((config.batch_size, CROP_PX, CROP_PX, 3), dtype=np.uint8)
     evaluations = set(config.evaluation_points())
     points: list[Point] = []
     net.train()
@@ -109,11 +109,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         while seen < step:
             factor = schedule.factor(seen)
             set_learning_rate(optimizer, config.learning_rate * factor)
-            crops, encoded = batches.fill(seen, buffer)
-            torch.manual_seed(derived_seed(config.seed, seen))  # dropout depends on the position alone
-            images = net.preprocess(torch.from_numpy(crops).to(device))
-            with torch.autocast(device.type, autocast, enabled=autocast is not None):
-                loss = fitted.loss(net(images), torch.from_numpy(encoded).to(device))
+            loss = steps.loss(seen)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -127,7 +123,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         if step not in evaluations:
             continue
 
-        outputs = forward_all(net, dataset.val.pixels, device=device, autocast=autocast)
+        outputs = steps.outputs()
         if not np.isfinite(outputs).all():
             raise DivergedError(step, float("nan"), config.model_dump(mode="json"))
         found = network_metrics(fitted, outputs, dataset.val.labels)
@@ -152,7 +148,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
             save_model(folder, net, card)
             save_checkpoint(folder, settings=settings, report=asdict(report))
         else:
-            save_checkpoint(folder, settings=settings, report=asdict(report), net=net, optimizer=optimizer)
+            save_checkpoint(folder, settings=settings, report=asdict(report), trained=steps.trained, optimizer=optimizer)
         yield report
         points = []
 
@@ -165,10 +161,6 @@ def as_report(found: dict[str, Any]) -> Report:
 def batch_end(step: int, batch_size: int) -> int:
     """The first batch end at or after the set point ``step``, in pictures seen."""
     return -(-step // batch_size) * batch_size
-
-
-def derived_seed(seed: int, position: int) -> int:
-    return int(np.random.SeedSequence((seed, 2, position)).generate_state(1, np.uint64)[0] >> 1)
 
 
 def val_loss(fitted: Any, outputs: np.ndarray, labels: Any) -> float:

@@ -1,5 +1,7 @@
 """What a user of the shards can be told: every text says what was found, what is accepted, and what to do next."""
 
+from pathlib import Path
+
 
 class ShardsError(ValueError):
     """Something about the table, the pictures or the packed set that its owner can mend.
@@ -19,6 +21,17 @@ class TableError(ShardsError):
 
 class DamagedShardError(ShardsError):
     """A file of the packed set is not the one that was packed; the text names it."""
+
+
+class NoRoomError(ShardsError):
+    """A file of the cache does not fit on the disk, or into the budget, even when all that nobody uses has made room."""
+
+    def __init__(self, path: Path, num_bytes: int, free_bytes: int, what: str) -> None:
+        self.num_bytes, self.free_bytes = num_bytes, max(free_bytes, 0)
+        super().__init__(
+            f"{path}: {self.num_bytes:,} bytes are needed for {what}; {self.free_bytes:,} bytes are free",
+            hint="name a folder on a larger disk with --cache, or allow more with --cache-gb",
+        )
 
 
 class TestSplitClosedError(ShardsError):

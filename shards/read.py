@@ -90,20 +90,15 @@ class ShardSet:
         with ThreadPoolExecutor(NUM_THREADS) as pool:
             for shard in self.manifest.of_split([split]):
                 with MappedShard(self.root, shard) as mapped:
-                    names = list(mapped.places)
-                    path = shard_path(self.root, shard)
-                    unknown = next((name for name in names if name not in places), None)
-                    if unknown is not None:
-                        raise DamagedShardError(f"{path}: picture {unknown} has no row in {LABELS}; one each")
-                    rows = [places.pop(name) for name in names]
+                    path, names = shard_path(self.root, shard), list(mapped.places)
+                    rows = take_rows(path, names, places)
 
                     def fill(part: slice, mapped: MappedShard = mapped, names: list[str] = names, rows: list[int] = rows) -> list[str]:
-                        return [_decode(mapped.member(name, "jpg"), pictures[row]) for name, row in zip(names[part], rows[part], strict=True)]
+                        return [decode_picture(mapped.member(name, "jpg"), pictures[row]) for name, row in zip(names[part], rows[part], strict=True)]
 
                     parts = [slice(start, start + TASK_PICTURES) for start in range(0, len(names), TASK_PICTURES)]
-                    _raise_any(path, zip(names, chain.from_iterable(pool.map(fill, parts)), strict=True))
-        if places:
-            raise DamagedShardError(f"{self.root / LABELS}: {len(places)} pictures of {split} are in no shard, first {min(places)}; one each")
+                    raise_problems(path, zip(names, chain.from_iterable(pool.map(fill, parts)), strict=True))
+        refuse_left(self.root, split, places)
 
     def stream(self, split: str, opening: TestOpening | None = None) -> Iterator[tuple[str, np.ndarray, dict[str, object]]]:
         """(key, RGB uint8 [side, side, 3], the picture's JSON) one after another, in the order of the shards, by webdataset's own reader.
@@ -125,7 +120,7 @@ class ShardSet:
                     if not {"jpg", "json"} <= sample.keys():
                         raise DamagedShardError(f"{path}: {sample['__key__']} has {', '.join(sample)}; jpg and json")
                     picture = np.empty((self.side_px, self.side_px, 3), np.uint8)
-                    _raise_any(path, [(sample["__key__"], _decode(sample["jpg"], picture))])
+                    raise_problems(path, [(sample["__key__"], decode_picture(sample["jpg"], picture))])
                     yield sample["__key__"], picture, json.loads(sample["json"])
 
     def _problem(self, shard: Shard) -> str:
@@ -188,7 +183,21 @@ def _objects(values: list[object]) -> np.ndarray:
     return column
 
 
-def _decode(jpeg: bytes | memoryview, out: np.ndarray) -> str:
+def take_rows(path: Path, names: list[str], places: dict[str, int]) -> list[int]:
+    """The row of each picture of a shard, taken out of ``places``. Raises DamagedShardError for a picture without one."""
+    unknown = next((name for name in names if name not in places), None)
+    if unknown is not None:
+        raise DamagedShardError(f"{path}: picture {unknown} has no row in {LABELS}; one each")
+    return [places.pop(name) for name in names]
+
+
+def refuse_left(root: Path, split: str, places: dict[str, int]) -> None:
+    """Raises DamagedShardError for rows that no shard had a picture for."""
+    if places:
+        raise DamagedShardError(f"{root / LABELS}: {len(places)} pictures of {split} are in no shard, first {min(places)}; one each")
+
+
+def decode_picture(jpeg: bytes | memoryview, out: np.ndarray) -> str:
     """Fills ``out``; returns what is wrong with the picture, "" for nothing."""
     import simplejpeg
 
@@ -199,7 +208,7 @@ def _decode(jpeg: bytes | memoryview, out: np.ndarray) -> str:
     return "" if shape == out.shape else f"{shape[1]} x {shape[0]} pixels"
 
 
-def _raise_any(path: Path, results: Iterable[tuple[str, str]]) -> None:
+def raise_problems(path: Path, results: Iterable[tuple[str, str]]) -> None:
     problems = [f"{path}: {key}.jpg: {problem}; a JPEG of the size that was packed" for key, problem in results if problem]
     if problems:
         raise DamagedShardError(*problems, hint="fetch the shard again, or pack again")

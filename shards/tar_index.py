@@ -1,7 +1,6 @@
 """Where each member of a shard lies, by walking the tar's headers; a mapped shard is then read at any place, in any order."""
 
 import hashlib
-import mmap
 import os
 import re
 from pathlib import Path
@@ -30,15 +29,17 @@ class MappedShard:
         self.root = root
 
     def __enter__(self) -> Self:
+        import pyarrow as pa
+
         path = shard_path(self.root, self.shard)
         try:
             with path.open("rb") as file:
                 if (found := os.fstat(file.fileno()).st_size) != self.shard.bytes:
                     raise DamagedShardError(f"{path}: {found} bytes; {self.shard.bytes} bytes were packed")
-                self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            with pa.memory_map(str(path)) as source:  # Python's own maps keep a descriptor each: a thousand shards would use them up
+                self.data = memoryview(source.read_buffer()).cast("B")  # Arrow says signed
         except OSError as error:
             raise DamagedShardError(f"{path}: {error.strerror}; the shard that was packed") from None
-        self.data = memoryview(self._map)
         try:
             self.check()
             self.places = index(self.data, str(path))
@@ -50,8 +51,7 @@ class MappedShard:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.data.release()
-        self._map.close()
+        self.data.release()  # unmapped once the last member's view is gone too
 
     def check(self) -> None:
         """Compares the sha256 of the whole file: the only check that sees every flipped bit."""

@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -80,3 +81,21 @@ def make_labels() -> Callable[..., Labels]:
         return Labels(keys=keys, ids=keys, owners=columns.pop("owners", np.full(len(views), "")), views=views, favorites=favorites, **columns)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a tiny trunk that was not trained: it knows something of colour all the same."""
+    from safetensors.torch import save_file
+
+    from peoria.models import build
+
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_file(build("tiny", num_outputs=1, seed=9)[0].trunk.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def here(dataset: Dataset, tmp_path: Path) -> Dataset:
+    """The small data set with a cache of this test's own."""
+    return replace(dataset, cache=tmp_path / "cache")

@@ -69,6 +69,11 @@ class PopularityNet(nn.Module):
             outputs: Tensor = self.head(features)
         return outputs
 
+    @property
+    def trunk_is_frozen(self) -> bool:
+        """Whether the whole trunk is: then the features of a crop never change, and only the head is left to train."""
+        return self._kept_in_eval == (self.trunk,)
+
     def trunk_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Names (as in the trunk's own state dict) and parameters of everything below the head."""
         return self.trunk.named_parameters()

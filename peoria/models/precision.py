@@ -1,6 +1,7 @@
 """Which number format and memory layout train a net fastest on a device (measured; on the CPU the answer differs from net to net)."""
 
 import torch
+from torch import nn
 
 # Families that gain from bfloat16 on a CPU that multiplies it (x1.3 to x2 over float32). Depthwise convolutions lose by it; the tiny net stays in
 # float32 so that it gives about the same numbers on every machine.
@@ -25,3 +26,11 @@ def _multiplies_bfloat16() -> bool:
 def pick_device(wanted: str) -> torch.device:
     """``cpu``, ``cuda``, or for ``auto`` the GPU where there is one."""
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")
+
+
+def place(net: nn.Module, name: str, wanted: str) -> tuple[torch.device, torch.dtype | None]:
+    """Moves ``net`` to the device, in the memory layout that is fastest there; returns the device and the dtype for autocast."""
+    device = pick_device(wanted)
+    autocast, channels_last = precision(name, device.type)
+    net.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return device, autocast

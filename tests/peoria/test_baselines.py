@@ -7,6 +7,7 @@ import pytest
 from small import trial_config
 
 from peoria.baselines import all_baselines, colour_and_edges, random_score, trivial
+from peoria.crops import ArrayPictures
 from peoria.data import Dataset, SplitData, open_dataset
 from peoria.plant import PLANTS, plant
 from shards.pack import pack
@@ -49,12 +50,14 @@ def test_the_ridge_does_not_see_arrangement(tmp_path: Path) -> None:
 
 
 def test_features_do_not_know_where_anything_is(dataset: Dataset) -> None:
-    split = SplitData(dataset.val.pixels[:4], dataset.val.labels.take(np.arange(4)))
+    assert isinstance(dataset.val.pixels, ArrayPictures)
+    array, labels = np.asarray(dataset.val.pixels.array[:4]), dataset.val.labels.take(np.arange(4))
+    split = SplitData(ArrayPictures(array), labels)
     # The centre crop mirrored is the same set of pixels; edges are the same but for their direction.
-    mirrored = SplitData(split.pixels[:, ::-1][:, np.r_[1:256, 0:1]], split.labels)
+    mirrored = SplitData(ArrayPictures(array[:, ::-1][:, np.r_[1:256, 0:1]]), labels)
     np.testing.assert_allclose(colour_and_edges(split)[:, :28], colour_and_edges(mirrored)[:, :28], rtol=0.05, atol=1.0)
     assert np.isfinite(colour_and_edges(split)).all()
-    grey = SplitData(np.full((1, 256, 256, 3), 128, dtype=np.uint8), split.labels.take(np.arange(1)))
+    grey = SplitData(ArrayPictures(np.full((1, 256, 256, 3), 128, dtype=np.uint8)), labels.take(np.arange(1)))
     assert np.isfinite(colour_and_edges(grey)).all()
 
 

@@ -1,6 +1,8 @@
 """The command line: quick to answer, plain when refusing, and each command does what it says."""
 
+import fcntl
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 from small import small_sweep
 
-from peoria.cli import EXIT_USER_ERROR, main
+from peoria.cli import EXIT_USER_ERROR, main, parser
 from peoria.sweep import RunOptions, run_sweep
 
 
@@ -78,6 +80,31 @@ def test_pack_verify_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     shard.write_bytes(data)
     assert run("verify", tmp_path / "s") == 1
     assert f"train/{shard.name}" in capsys.readouterr().err
+
+
+def test_cache_lists_and_clears(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shutil.copytree(home / "cache", tmp_path / "cache")  # which nobody has mapped
+    for words in (("--home", tmp_path), ("--cache", tmp_path / "cache")):
+        assert run("cache", *words) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split()[:3] for line in sorted(lines[:-1])] == [["decoded", "train", "pictures"], ["decoded", "val", "pictures"]]
+        assert all(line.endswith("not in use") for line in lines[:-1])
+        assert lines[-1].startswith("2 files, 0.10 GB, in")
+        assert f" {tmp_path}/cache; " in lines[-1]
+    with next((tmp_path / "cache").glob("*-val.u8")).open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert run("cache", "--home", tmp_path, "--clear") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0].startswith("removed 1 files, 0.0")
+        assert [line.endswith(" in use") and "decoded val" in line for line in lines[1:-1]] == [True]
+    assert [path.name.rpartition("-")[2] for path in (tmp_path / "cache").glob("*.u8")] == ["val.u8"]
+
+
+@pytest.mark.parametrize("words", [("--cache-gb", "-1"), ("--cache-gb", "inf")])
+def test_a_budget_is_a_size(words: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "any", *words) == EXIT_USER_ERROR
+    assert f"argument --cache-gb: {words[1]}; 0 or more" in capsys.readouterr().err
+    assert parser().parse_args(["report", "any", "--cache-gb", "1.5"]).cache_bytes == 1_500_000_000
 
 
 def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,8 @@ def load(kind: str, values: dict[str, object], folder: Path) -> None:
         ({"shared": {"evaluations": 7}}, r"curve_points: 40; a multiple of evaluations \(7\)"),
         ({"shared": {"pictures": 100}}, r"pictures: 100; at least 2000, a batch for each of the 40 curve_points"),
         ({"shared": {"trunk": "frozen"}}, r"trunk: 'frozen' with no weights"),
+        ({"shared": {"views": 4}}, r"views: 4 with trunk 'trained'; a trunk that is trained sees a new crop each time, only a frozen one has views"),
+        ({"shared": {"trunk": "frozen", "weights": "w.pth", "views": 0}}, r"shared.views: 0; Input should be greater than or equal to 1"),
         ({"shared": {"pictures": 1600, "batch_size": 16}, "paper": True}, r"paper-regression: pictures: 1600; at least 2000"),
     ],
 )
@@ -131,3 +133,11 @@ def test_a_shorter_paper_run_drops_its_rate_at_the_papers_places_and_is_not_call
     whole = {**paper_points(("hybrid",), {})["paper-hybrid"], "net": "caffenet", "weights": "w.caffemodel"}
     assert paper_label("hybrid", TrialConfig.model_validate(whole).model_dump()) == "the paper's hybrid"
     assert paper_label("hybrid", TrialConfig.model_validate({**whole, "weights": None}).model_dump()) != "the paper's hybrid"
+    frozen = TrialConfig.model_validate({**whole, "trunk": "frozen"})
+    assert paper_label("hybrid", frozen.model_dump()) == "the paper's hyper-parameters on caffenet (hybrid), frozen trunk"
+
+
+def test_views_are_of_a_frozen_trunk() -> None:
+    assert trial_config(trunk="frozen", weights="w.pth").num_views == 2
+    assert trial_config(trunk="frozen", weights="w.pth", views=5).num_views == 5
+    assert TrialConfig.model_validate(trial_config().model_dump()) == trial_config()  # as the record of a sweep reads it again

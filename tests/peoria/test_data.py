@@ -1,18 +1,22 @@
 """Batches: every picture once a pass, any position from (seed, position) alone, crops and flips as the paper's."""
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from peoria.data import CROP_PX, Batches, Dataset, centre_crops, shuffle_counts
+from peoria.crops import CROP_PX, ArrayPictures, ShardPictures
+from peoria.data import Batches, Dataset, SplitData, open_dataset, open_split, shuffle_counts
 from shards.labels import Labels
+from shards.read import ShardSet
 
 
 @pytest.fixture
 def batches() -> Batches:
     pixels = np.random.default_rng(0).integers(0, 256, (23, 256, 256, 3), dtype=np.uint8)
-    return Batches(pixels, np.arange(23.0), np.flatnonzero(np.arange(23) % 4 != 0), batch_size=5, seed=9)
+    return Batches(ArrayPictures(pixels), np.arange(23.0), np.flatnonzero(np.arange(23) % 4 != 0), batch_size=5, seed=9)
 
 
 def test_every_kept_picture_once_a_pass(batches: Batches) -> None:
@@ -40,9 +44,10 @@ def test_crops_are_where_they_are_said_to_be(batches: Batches) -> None:
     out = np.empty((5, CROP_PX, CROP_PX, 3), dtype=np.uint8)
     crops, encoded = batches.fill(0, out)
     rows, augment = batches.draw(0, 5)
+    assert isinstance(batches.pixels, ArrayPictures)
     assert encoded.tolist() == rows.tolist()
     for crop, row, (y, x, flip) in zip(crops, rows, augment, strict=True):
-        expected = batches.pixels[row][y : y + CROP_PX, x : x + CROP_PX]
+        expected = batches.pixels.array[row][y : y + CROP_PX, x : x + CROP_PX]
         assert (crop == (expected[:, ::-1] if flip else expected)).all()
 
 
@@ -51,12 +56,6 @@ def test_offsets_are_caffes_and_half_are_flipped(batches: Batches) -> None:
     assert augment[:, :2].min() == 0
     assert augment[:, :2].max() == 256 - 227
     assert 0.48 < augment[:, 2].mean() < 0.52
-
-
-def test_centre_crop_starts_at_14() -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, (3, 256, 256, 3), dtype=np.uint8)
-    crops = np.concatenate(list(centre_crops(pixels, 2)))
-    assert (crops == pixels[:, 14:241, 14:241]).all()
 
 
 def test_shuffled_counts_keep_triples_and_everything_else(make_labels: Callable[..., Labels]) -> None:
@@ -72,4 +71,43 @@ def test_shuffled_counts_keep_triples_and_everything_else(make_labels: Callable[
 
 
 def test_a_study_has_no_test_split(dataset: Dataset) -> None:
-    assert set(dataset.__dataclass_fields__) == {"train", "val", "identity", "control"}
+    assert [name for name, value in vars(dataset).items() if isinstance(value, SplitData)] == ["train", "val"]
+    assert not hasattr(dataset, "test")
+
+
+def test_pictures_come_from_the_shards_where_the_copy_has_no_room(planted_shards: Path, dataset: Dataset, tmp_path: Path) -> None:
+    """Every one of them the same, whatever the room."""
+    said: list[str] = []
+    cramped = open_dataset(planted_shards, tmp_path, budget_bytes=len(dataset.val) * 196_608, say=said.append)
+    assert isinstance(cramped.train.pixels, ShardPictures)
+    assert isinstance(cramped.val.pixels, ArrayPictures)  # there is room for this one
+    needed, free = (num * 196_608 / 1e9 for num in (len(dataset.train), len(dataset.val)))
+    text = f"no room for a decoded copy of train (needs {needed:.2f} GB, {free:.2f} GB free): its pictures are decoded from the shards each time"
+    assert [line.strip() for line in said] == [text]
+    assert not list(tmp_path.glob("*-train.u8"))
+    num = len(dataset.train)
+    assert (cramped.train.pixels.centre(0, num + 9) == dataset.train.pixels.centre(0, num + 9)).all()
+    assert (cramped.val.pixels.centre(0, num) == dataset.val.pixels.centre(0, num)).all()
+
+
+def test_nobody_is_told_where_there_is_room(planted_shards: Path, home: Path) -> None:
+    said: list[str] = []
+    assert isinstance(open_dataset(planted_shards, home / "cache", say=said.append).train.pixels, ArrayPictures)
+    assert said == []
+
+
+def test_a_worker_writes_it_into_its_log(planted_shards: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "peoria.data"):
+        open_dataset(planted_shards, tmp_path, budget_bytes=0)
+    assert [re.sub(r" \(.*", "", message.strip()) for message in caplog.messages] == [
+        "no room for a decoded copy of train",
+        "no room for a decoded copy of val",
+    ]
+
+
+def test_the_test_split_stays_closed_where_there_is_no_room(planted_shards: Path, tmp_path: Path) -> None:
+    from shards.errors import TestSplitClosedError
+
+    shard_set = ShardSet(planted_shards)
+    with pytest.raises(TestSplitClosedError, match="no opening"):
+        open_split(shard_set, "test", tmp_path, control=None, budget_bytes=0)

@@ -3,11 +3,13 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,10 +19,11 @@ from peoria.config import Sweep
 from peoria.data import Dataset
 from peoria.errors import ConfigError, SweepError
 from peoria.lock import holder
-from peoria.plan import make_plan, objective_standard_error
+from peoria.plan import make_plan, objective_standard_error, pictures_text
 from peoria.records import best_of, is_finished, read_trials
 from peoria.status import status
 from peoria.sweep import RunOptions, SweepResult, run_sweep
+from shards.cache import Outlook
 from shards.errors import DamagedShardError
 
 
@@ -39,7 +42,8 @@ def test_what_it_says_before_it_starts(finished: tuple[SweepResult, Path, list[s
         "tiny (fc head), 640 pictures seen",
         "objective   rank_mean; its standard error on this val split is",
         "the best of 4 trials that know nothing would reach",
-        "disk        0.12 GB at most",
+        "pictures    decoded copy 0.10 GB in ",
+        " MB more at most",
         "warning     val: an effect of ρ 0.1 could not be seen with these",
     ):
         assert words in plan
@@ -117,8 +121,6 @@ def test_other_data_are_refused_on_resume(finished: tuple[SweepResult, Path, lis
 
 
 def test_a_changed_byte_stops_the_sweep_and_names_the_shard(planted_shards: Path, tmp_path: Path) -> None:
-    import shutil
-
     shutil.copytree(planted_shards, tmp_path / "s")
     shard = next((tmp_path / "s" / "val").glob("*.tar"))
     data = bytearray(shard.read_bytes())
@@ -167,9 +169,48 @@ def test_hours_end_a_run_and_the_same_command_goes_on(planted_shards: Path, tmp_
     assert whole.counts["finished"] == 4
 
 
+def test_a_cache_without_room_stops_nothing_and_changes_nothing(
+    finished: tuple[SweepResult, Path, list[str]], planted_shards: Path, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    options = RunOptions(home=tmp_path, local=True, tracking="off", cache_bytes=0)
+    result = run_sweep(small_sweep(planted_shards), options, said.append)
+    assert result.complete
+    texts = [f"no room for a decoded copy of {split} (needs " for split in ("train", "val")]
+    assert all(text in said[0] for text in texts)  # the plan says so
+    assert [line.strip()[: len(text)] for line, text in zip(said[1:3], texts, strict=True)] == texts  # and once it is so
+    assert sum("no room" in line for line in said) == 3
+    assert not list((tmp_path / "cache").glob("*.u8"))
+    kept = sorted(path.relative_to(result.folder) for path in result.folder.glob("trials/*/model.safetensors"))
+    assert kept == sorted(path.relative_to(finished[0].folder) for path in finished[0].folder.glob("trials/*/model.safetensors")) != []
+    assert all((result.folder / path).read_bytes() == (finished[0].folder / path).read_bytes() for path in kept)
+
+
+def test_a_disk_too_small_for_pictures_is_no_refusal_one_too_small_for_models_is(
+    planted_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, said = small_sweep(planted_shards, trials=1), []
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=120_000_000, total=1_000_000_000))
+    assert run_sweep(sweep, RunOptions(home=tmp_path / "enough", local=True, tracking="off"), said.append).complete
+    assert "no room for a decoded copy of train (needs 0.09 GB, 0.02 GB free)" in said[0]
+    assert "decoded copy 0.01 GB in" in said[0]  # of val
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000, total=1_000_000_000))
+    with pytest.raises(ConfigError, match=r"little: 0.0 GB needed, 0.0 GB free"):
+        run_sweep(sweep, RunOptions(home=tmp_path / "little", local=True, tracking="off"))
+
+
+def test_where_the_pictures_will_come_from() -> None:
+    train, val, there = Outlook("train", 12_300_000_000, False, 20_000_000_000), Outlook("val", 10**9, False, 7), Outlook("val", 10**9, True, 0)
+    no_val = "no room for a decoded copy of val (needs 1.00 GB, 0.00 GB free): its pictures are decoded from the shards each time"
+    assert pictures_text([train, val], Path("c")) == f"decoded copy 12.30 GB in c; {no_val}"
+    assert pictures_text([train, there], Path("c")) == "decoded copy 13.30 GB in c"
+    assert pictures_text([there], Path("c")) == "decoded copy 1.00 GB in c, there already"
+    assert pictures_text([val], Path("c")) == no_val
+
+
 def plan_of(sweep: Sweep, dataset: Dataset, cache: Path, **labels: object) -> object:
     train, val = replace(dataset.train.labels, **labels), replace(dataset.val.labels, **labels)  # type: ignore[arg-type]
-    return make_plan(sweep, train, val, concurrent=1, home=cache, decode_bytes=0)
+    return make_plan(sweep, train, val, concurrent=1, home=cache, pictures="")
 
 
 def test_no_favourites_no_classification(dataset: Dataset, tmp_path: Path) -> None:

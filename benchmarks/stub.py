@@ -1,0 +1,61 @@
+"""A sweep whose trials do nothing, so that what is left is the price of a trial itself. All else is peoria's own."""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peoria import executor
+from peoria.book import TrialBook
+from peoria.config import Sweep
+from peoria.definition import write_definition
+from peoria.plan import make_plan
+from peoria.stores import prepare_sqlite
+from peoria.sweep import RunOptions, execute, tracking
+from shards.read import ShardSet
+
+
+def stub_messages(spec: dict[str, Any]) -> Any:
+    """In the place of peoria.trial.messages: one report, the last."""
+    Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
+    step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
+    metrics = {f"val/{name}": value for name in ("loss", "rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd", "d2")}
+    points = [(step * k // 40, {"train/loss": 1.0, "train/learning_rate": 0.1}) for k in range(1, 40)] + [(step, metrics)]
+    yield {"step": step, "status": "done", "objective": value, "metrics": metrics, "points": points, "error": None}
+
+
+class StubActor(executor.TrialActor):
+    def setup(self, config: dict[str, Any]) -> None:
+        vars(executor)["messages"] = stub_messages
+        super().setup(config)
+
+
+def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: int) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """A round is the whole sweep by Ray; it tells when each trial had ended, by the clock and by the CPU time of the
+    driver, and how long MLflow took for the rest, in seconds."""
+    vars(executor)["TrialActor"] = StubActor
+
+    def run() -> tuple[int, dict[str, Any]]:
+        with tempfile.TemporaryDirectory(dir=work) as home:
+            options = RunOptions(home=Path(home), tracking=None if tracked else "off")
+            sweep = Sweep(name="empty", shards=root, trials=trials, shared={"net": "tiny", "pictures": 20_000}, startup_per_task=2, prune=False)
+            shard_set, folder = ShardSet(Path(root)), Path(home) / "sweeps" / "empty"
+            plan = make_plan(
+                sweep, shard_set.labels("train"), shard_set.labels("val"), concurrent=concurrent, home=options.home, pictures=""
+            )  # fmt: skip
+            write_definition(folder, sweep, shard_set, plan, control=None, storage=None)
+            book = TrialBook(folder, sweep)
+            ended: list[tuple[float, float]] = []
+            if tracked:
+                prepare_sqlite(Path(home) / "mlflow.db")
+            with tracking(folder, options, print):
+                execute(book, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())))
+                disconnected = time.monotonic()
+            closing_s = time.monotonic() - disconnected
+            assert len(ended) == trials, (len(ended), trials)
+        return trials, {"wall": [wall for wall, _ in ended], "cpu": [cpu for _, cpu in ended], "closing_s": closing_s}
+
+    return run

@@ -1,0 +1,115 @@
+"""The two ways to train: the whole net on crops, or, where its trunk is frozen whole, the head alone on features that were computed once.
+
+Either gives the loss of the batch at a position of the stream, decided by (seed, position) alone, and the outputs for all val pictures.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from peoria.config import TrialConfig
+from peoria.data import CROP_PX, Batches, Dataset, SplitData
+from peoria.evaluate import forward_all
+from peoria.features import CENTRE, FrozenTrunk
+from peoria.models import PopularityNet
+from peoria.tasks import FittedTask
+
+HEAD_BATCH = 8192  # pictures at a time in front of the head
+
+
+class Steps(Protocol):
+    """What a training run needs to know of its net and its pictures."""
+
+    @property
+    def trained(self) -> nn.Module:
+        """What changes in training: all that a checkpoint has to hold."""
+
+    def loss(self, position: int) -> Tensor:
+        """Of the batch that starts after ``position`` pictures, with a graph behind it."""
+
+    def outputs(self) -> np.ndarray:
+        """For the centre crops of all val pictures, float64 [N, num_outputs]."""
+
+
+@dataclass
+class WholeNet:
+    """Crops through the whole net."""
+
+    net: PopularityNet
+    fitted: FittedTask
+    batches: Batches
+    val: SplitData
+    autocast: torch.dtype | None
+
+    def __post_init__(self) -> None:
+        self._buffer = np.empty((self.batches.batch_size, CROP_PX, CROP_PX, 3), dtype=np.uint8)
+
+    @property
+    def trained(self) -> nn.Module:
+        return self.net
+
+    def loss(self, position: int) -> Tensor:
+        device = self.net.head.weight.device
+        crops, encoded = self.batches.fill(position, self._buffer)
+        torch.manual_seed(derived_seed(self.batches.seed, position))  # dropout depends on the position alone
+        images = self.net.preprocess(torch.from_numpy(crops).to(device))
+        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
+            return self.fitted.loss(self.net(images), torch.from_numpy(encoded).to(device))
+
+    def outputs(self) -> np.ndarray:
+        return forward_all(self.net, self.val.pixels, device=self.net.head.weight.device, autocast=self.autocast)
+
+
+@dataclass
+class HeadAlone:
+    """Features through the head: the rows that :class:`WholeNet` would draw, each in one of its views."""
+
+    net: PopularityNet
+    fitted: FittedTask
+    batches: Batches
+    train_features: np.ndarray  # float16 [N, views, F]
+    val_features: np.ndarray  # float16 [N, 1, F]
+
+    @property
+    def trained(self) -> nn.Module:
+        return self.net.head
+
+    def draw(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and their views, int64 [batch_size] each."""
+        rows, _ = self.batches.draw(position, position + self.batches.batch_size)
+        views = np.random.default_rng((self.batches.seed, 3, position)).integers(0, self.train_features.shape[1], size=len(rows))
+        return rows, views
+
+    def loss(self, position: int) -> Tensor:
+        rows, views = self.draw(position)
+        device = self.net.head.weight.device
+        return self.fitted.loss(self._head(self.train_features[rows, views]), torch.from_numpy(self.batches.encoded[rows]).to(device))
+
+    def outputs(self) -> np.ndarray:
+        with torch.inference_mode():
+            starts = range(0, len(self.val_features), HEAD_BATCH)
+            parts = [self._head(np.array(self.val_features[start : start + HEAD_BATCH, 0])).cpu().numpy() for start in starts]
+        return np.concatenate(parts).astype(np.float64)
+
+    def _head(self, found: np.ndarray) -> Tensor:
+        outputs: Tensor = self.net.head(torch.from_numpy(found).to(self.net.head.weight.device).float())
+        return outputs
+
+
+def make_steps(
+    config: TrialConfig, dataset: Dataset, net: PopularityNet, fitted: FittedTask, batches: Batches, autocast: torch.dtype | None
+) -> Steps:
+    """The head alone where nothing else can change, the whole net otherwise."""
+    if not net.trunk_is_frozen:
+        return WholeNet(net, fitted, batches, dataset.val, autocast)
+    trunk = FrozenTrunk(net, config, dataset.identity)
+    of_train = trunk.features(dataset.train, config.num_views, dataset.cache, dataset.cache_bytes)
+    of_val = trunk.features(dataset.val, CENTRE, dataset.cache, dataset.cache_bytes)
+    return HeadAlone(net, fitted, batches, of_train, of_val)
+
+
+def derived_seed(seed: int, position: int) -> int:
+    return int(np.random.SeedSequence((seed, 2, position)).generate_state(1, np.uint64)[0] >> 1)
