@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow lint bench clean lock
+.PHONY: install demo test test-slow lint bench bench-peers clean lock
 
 install: .venv/installed
 
@@ -30,6 +30,12 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks.readme
+
+# The peers that `make bench` measures beside peoria; without them their figures are not run.
+bench-peers:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers.txt
 
 # Resolves the newest versions that pyproject.toml admits; torch and torchvision stay where they are until they are moved here.
 lock:

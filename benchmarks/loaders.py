@@ -114,16 +114,19 @@ def finisher(to: str) -> Callable[[np.ndarray], Any] | None:
 class Drawer:
     """Passes by peoria's own batches over ``num_rows`` rows that repeat the pictures; as many draws a round as there are pictures."""
 
-    def __init__(self, pixels: np.ndarray, *, to: str, num_rows: int = 0) -> None:
-        from peoria.crops import ArrayPictures
-        from peoria.data import Batches
-
-        rows = np.arange(num_rows or len(pixels)) % len(pixels)
-        self._batches = Batches(ArrayPictures(pixels), np.zeros(len(pixels)), rows, BATCH_SIZE, seed=1)
+    def __init__(self, pictures: Any, *, to: str, num_rows: int = 0) -> None:
+        self._rows = np.arange(num_rows or len(pictures)) % len(pictures)
+        self._num = len(pictures)
         self._buffer = np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
         self._finish = finisher(to)
-        self._round = range(0, len(pixels) - BATCH_SIZE + 1, BATCH_SIZE)
+        self._round = range(0, len(pictures) - BATCH_SIZE + 1, BATCH_SIZE)
         self._seen = 0
+        self.draw_from(pictures)
+
+    def draw_from(self, pictures: Any) -> None:
+        from peoria.data import Batches
+
+        self._batches = Batches(pictures, np.zeros(self._num), self._rows, BATCH_SIZE, seed=1)
 
     def __call__(self) -> int:
         for _ in self._round:
@@ -135,30 +138,35 @@ class Drawer:
 
 
 def first_pass(root: str, to: str) -> RoundOf:
-    """peoria from JPEGs to batches: each shard checked and decoded into memory that is used again, then drawn from."""
+    """peoria from JPEGs to batches, as on a node without room for the decoded copy: each shard is opened and checked anew in every round."""
+    from peoria.crops import ShardPictures
     from shards.read import ShardSet
+    from shards.reader import ShardReader
 
-    shard_set = ShardSet(Path(root))
-    out = np.empty((shard_set.num_pictures("train"), 256, 256, 3), np.uint8)
-    draw = Drawer(out, to=to)
+    shard_set = ShardSet(Path(root))  # labels are read once, whatever the pictures come from
+
+    def opened() -> ShardPictures:
+        return ShardPictures(ShardReader(shard_set, "train", threads=1))
+
+    draw = Drawer(opened(), to=to)
 
     def run() -> int:
-        shard_set.decode("train", out)
-        draw()
-        return len(out)
+        draw.draw_from(opened())
+        return draw()
 
     return run
 
 
 def first_pass_with_copy(root: str, folder: str) -> RoundOf:
     """peoria's first trial on a new node: builds the decoded copy on disk and draws float32 batches from it."""
+    from peoria.crops import ArrayPictures
     from shards.cache import decoded
     from shards.read import ShardSet
 
     def run() -> int:
         copy = Path(tempfile.mkdtemp(dir=folder))
         try:
-            return Drawer(decoded(ShardSet(Path(root)), "train", copy), to="f32")()
+            return Drawer(ArrayPictures(decoded(ShardSet(Path(root)), "train", copy)), to="f32")()
         finally:
             shutil.rmtree(copy)
 
@@ -167,10 +175,11 @@ def first_pass_with_copy(root: str, folder: str) -> RoundOf:
 
 def later_pass(root: str, cache: str, to: str, num_rows: int = 0) -> RoundOf:
     """peoria from the decoded copy to batches."""
+    from peoria.crops import ArrayPictures
     from shards.cache import decoded
     from shards.read import ShardSet
 
-    return Drawer(decoded(ShardSet(Path(root)), "train", Path(cache)), to=to, num_rows=num_rows)
+    return Drawer(ArrayPictures(decoded(ShardSet(Path(root)), "train", Path(cache))), to=to, num_rows=num_rows)
 
 
 def memcpy(root: str, cache: str) -> RoundOf:

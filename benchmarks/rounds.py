@@ -49,7 +49,10 @@ class Process:
         env = {**os.environ, **(MALLOC if self.candidate.tuned else {}), **ONE_THREAD, "PYTHONPATH": str(ROOT)}
         command = [self.candidate.python, "-m", "benchmarks.worker", self.candidate.make, json.dumps(dict(self.candidate.arguments))]
         command += [str(max(os.sched_getaffinity(0)))] if self.candidate.pinned and hasattr(os, "sched_getaffinity") else []
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True)
+        try:
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, cwd=ROOT, text=True)
+        except OSError as error:
+            raise NotRunError(f"{self.candidate.python}: {error.strerror}") from None
 
     def __enter__(self) -> Self:
         if self._process is None:

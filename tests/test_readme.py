@@ -22,6 +22,13 @@ def test_every_file_has_its_line() -> None:
     assert all((ROOT / name).exists() for name in named)
 
 
+def test_the_speeds_are_the_newest_results() -> None:
+    from benchmarks.readme import filled
+
+    readme = (ROOT / "README.md").read_text()
+    assert filled(readme) == readme
+
+
 def test_nothing_names_a_package_index() -> None:
     files = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True).stdout.split()
     named = [name for name in files if Path(ROOT / name).is_file() and re.search(rb"https?://[^\s\"']*(pypi|simple/)", (ROOT / name).read_bytes())]
