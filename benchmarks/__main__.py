@@ -79,14 +79,16 @@ def table(measured: list[Measured]) -> Table:
 def write(out: Path, setting: Setting, measured: list[Measured], took: dict[str, float]) -> None:
     """Figures that were not run this time keep what the file of the same day and host class says of them."""
     kept: dict[str, Any] = {}
+    described = machine(setting)
+    when = {"at": time.strftime("%Y-%m-%d %H:%M"), "git_commit": described["environment"]["git_commit"]}
     if out.exists():
         kept = {item["name"]: item for item in json.loads(out.read_text())["figures"]}
     for found in measured:
         item = asdict(found.figure) | {"value": found.value, "verdict": found.verdict, "why": found.why, "detail": found.detail}
-        kept[found.figure.name] = item | {"at": time.strftime("%Y-%m-%d %H:%M")}
+        kept[found.figure.name] = item | when
     out.parent.mkdir(parents=True, exist_ok=True)
-    described = {"machine": machine(setting), "seconds": took, "figures": list(kept.values())}
-    out.write_text(json.dumps(described, indent=1, ensure_ascii=False) + "\n")
+    whole = {"machine": described, "seconds": took, "figures": list(kept.values())}
+    out.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
 
 
 if __name__ == "__main__":

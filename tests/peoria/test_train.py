@@ -127,6 +127,7 @@ def test_killed_at_any_instant_and_resumed(task: str, planted_shards: Path, home
             if attempt < 4 and process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 kills += 1
+            process.stdout.read()  # to its end, or a closed pipe would stop it a second time
         if process.returncode == 0:
             break
     assert process.returncode == 0
