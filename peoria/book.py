@@ -57,6 +57,7 @@ class TrialBook:
         self._open: dict[str, optuna.Trial] = {}
         self._failures: list[str] = []  # errors of the last trials, those in a row
         self._last_step: dict[str, int] = {}
+        self._models = {path.parent.name for path in folder.glob(f"trials/*/{MODEL}") if path.parent.name.isdigit()}
         self._enqueue()
         self._settle()
 
@@ -210,6 +211,8 @@ class TrialBook:
         trial.study.tell(trial, value, state=state[outcome["status"]])
         if outcome["status"] != "done":
             (self.trial_folder(key) / CHECKPOINT).unlink(missing_ok=True)
+        elif trial.study is self.searched:
+            self._models.add(key)
         self._drop_models()
 
     def _append(self, key: str, points: list[Any]) -> None:
@@ -228,9 +231,10 @@ class TrialBook:
 
     def _drop_models(self) -> None:
         """Of the searched trials, only the best few keep their weights."""
-        for trial in self.ranking()[NUM_KEPT_MODELS:]:
+        for key in self._models - {f"{trial.number:04d}" for trial in self.ranking()[:NUM_KEPT_MODELS]}:
             for name in (MODEL, MODEL_CARD):
-                (self.trial_folder(f"{trial.number:04d}") / name).unlink(missing_ok=True)
+                (self.trial_folder(key) / name).unlink(missing_ok=True)
+            self._models.discard(key)
 
     # -- what is known
 
