@@ -11,7 +11,7 @@ from peoria.errors import WeightsError
 from peoria.models import LoadedWeights, PopularityNet, build
 from peoria.models.weights import read_weights
 
-ALEXNET_FEATURES = Path("/work/shared/weights/alexnet_features_torchvision.pth")
+ALEXNET_FEATURES = Path(__file__).parents[4] / "shared/weights/alexnet_features_torchvision.pth"
 
 
 def donor(net: str = "squeezenet1_1", **options: Any) -> dict[str, torch.Tensor]:
