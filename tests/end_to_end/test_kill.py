@@ -160,6 +160,11 @@ def check_mlflow(uri: str, trials: list[Any]) -> None:
     assert sorted(children) == [trial.key for trial in trials]
     assert len([run for run in runs if "peoria.trial" in run.data.tags]) == len(trials)
     assert len({run.data.tags["val_keys_sha256"] for run in runs if run not in parents}) == 1
+    for child in (run for run in runs if run not in parents):
+        for key in child.data.metrics:
+            curve = client.get_metric_history(child.info.run_id, key)
+            assert len({point.step for point in curve}) == len(curve)
+            assert all(abs(point.value) < 1e300 for point in curve)  # neither NaN, nor inf, which is stored as 1.8e308
     for trial in trials:
         history = client.get_metric_history(children[trial.key].info.run_id, "train/loss")
         assert [(point.step, point.value) for point in sorted(history, key=lambda point: point.step)] == [
