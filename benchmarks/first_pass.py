@@ -37,7 +37,7 @@ def first_pass(setting: Setting) -> Iterator[Measured]:
                 "litdata": Candidate("peers:litdata", to, setting.peers),
                 "mosaicml": Candidate("peers:mosaicml", to, setting.peers),
                 "uint8": Candidate("loaders:first_pass", of | {"to": "uint8"}),
-                "decoder": Candidate("loaders:simplejpeg_alone", of),
+                "decoder": Candidate("limits:simplejpeg_alone", of),
                 "with_copy": Candidate("loaders:first_pass_with_copy", to),
             },
         )
@@ -56,7 +56,7 @@ def later_pass(setting: Setting) -> Iterator[Measured]:
                 "preprocessed": Candidate("loaders:later_pass", at | {"to": "preprocessed"}),
                 "uint8": Candidate("loaders:later_pass", at | {"to": "uint8"}),
                 "uint8_of_a_million": Candidate("loaders:later_pass", at | {"to": "uint8", "num_rows": 1_000_000}),
-                "memcpy": Candidate("loaders:memcpy", at),
+                "memcpy": Candidate("limits:memcpy", at),
             },
         )
         yield from ratios(LATER_PASS, ending, rounds, missing, {})

@@ -22,7 +22,8 @@ def table() -> str:
     others = [f"{figure['name']} ({figure['why']})" for figure in found["figures"] if figure["value"] is None]
     machine = found["machine"]
     missing = f"\n\nNot run: {', '.join(others)}." if others else ""
-    head = f"Measured on {machine['environment']['machine']} ({machine['cpu']}), `benchmarks/results/{path.name}`; ratios, side by side in one run."
+    head = f"Measured on {machine['environment']['machine']} ({machine['cpu']}), `benchmarks/results/{path.name}`. Each figure's candidates took"
+    head += " turns within one run; the figures themselves are of several runs and commits, named in the file."
     return "\n".join([head, "", "| what | value | floor / aim |", "|---|---|---|", *rows]) + missing + "\n"
 
 
