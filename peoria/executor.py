@@ -1,4 +1,4 @@
-"""Ray Tune as executor: it places trials on CPUs and GPUs and starts them again when a worker dies. What is true stays in the book.
+"""Ray Tune as executor: it places trials on CPUs and GPUs. What is true, and who is tried again, stays in the book.
 
 Nothing of ours lives in Tune's own state: its experiment file is not written atomically, and a torn one loses the sweep in silence.
 """
