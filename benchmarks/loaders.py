@@ -57,7 +57,7 @@ class Normaliser:
         # Laid out as a row of 227 x 3 values: six times as fast as broadcasting three values.
         self._scale = torch.tensor(SD).mul(255).reciprocal().repeat(CROP_PX)
         self._shift = -torch.tensor(MEAN).mul(255).repeat(CROP_PX) * self._scale
-        self._buffer = torch.empty(BATCH_SIZE, CROP_PX, CROP_PX * 3)
+        self._buffer = torch.from_numpy(np.empty((BATCH_SIZE, CROP_PX, CROP_PX * 3), np.float32))  # numpy asks for large pages, torch does not
 
     def __call__(self, crops: np.ndarray) -> Any:
         import torch

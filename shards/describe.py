@@ -101,16 +101,17 @@ def _part(table: "pa.Table", num_all: int) -> dict[str, Any]:
         "num_owners": len(owners),
         "num_unknown_owners": len(table) - owners.total(),
         "largest_owner_share": max(owners.values()) / len(table) if owners else None,
-        "counts": {name: _summary(column) for name, column in counts.items()},
+        "counts": {name: summary(column) for name, column in counts.items()},
         "correlations": {
-            f"{first} {second}": _pearson(counts[first], counts[second])
+            f"{first} {second}": pearson(counts[first], counts[second])
             for i, first in enumerate(counts)
             for second in list(counts)[i + 1 :]
         },
     }  # fmt: skip
 
 
-def _summary(column: np.ndarray) -> dict[str, Any]:
+def summary(column: np.ndarray) -> dict[str, Any]:
+    """A row of the paper's Table 1 for counts [N]; ``sd`` with n − 1, null of one count."""
     return {
         "mean": float(column.mean()),
         "sd": float(column.std(ddof=1)) if len(column) > 1 else None,
@@ -119,7 +120,8 @@ def _summary(column: np.ndarray) -> dict[str, Any]:
     }
 
 
-def _pearson(first: np.ndarray, second: np.ndarray) -> float | None:
+def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
+    """Correlation of two columns [N]; None where one does not vary."""
     if len(first) < 2 or first.min() == first.max() or second.min() == second.max():
         return None
     return float(np.corrcoef(first, second)[0, 1])

@@ -8,6 +8,12 @@ SHOWN_VIEWS = 2000  # as in the paper
 _BLUE, _GREY = "#2a6f97", "#6c757d"
 
 
+def linear_edges(views: np.ndarray) -> np.ndarray:
+    """Edges [≤ 101] of the bins of the paper's Figure 2 for ``views``, int [N], N at least 1: from 0 to at most 2,000, the last one included."""
+    top = max(10, min(SHOWN_VIEWS, int(views.max())))
+    return np.linspace(0, top, min(101, top + 1))
+
+
 def draw(views: np.ndarray) -> bytes:
     """PNG of two panels for ``views``, int [N], N at least 1."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -17,9 +23,10 @@ def draw(views: np.ndarray) -> bytes:
     figure = Figure(figsize=(11, 4.4), dpi=130, layout="constrained")  # no pyplot: it keeps global state
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
-    top = max(10, min(SHOWN_VIEWS, int(views.max())))
+    edges = linear_edges(views)
+    top = int(edges[-1])
     beyond = int((views > SHOWN_VIEWS).sum())
-    left.hist(views[views <= SHOWN_VIEWS], bins=np.linspace(0, top, min(101, top + 1)), log=beyond < len(views), color=_BLUE)
+    left.hist(views[views <= SHOWN_VIEWS], bins=edges, log=beyond < len(views), color=_BLUE)
     left.set(title=f"Views up to {top:,}", xlabel="views", ylabel="pictures", xlim=(0, top))
     left.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     note = f"{beyond:,} of {len(views):,} images with more than {SHOWN_VIEWS:,} views are not shown" if beyond else "all images are shown"

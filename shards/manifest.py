@@ -41,7 +41,7 @@ class Source(_Model):
 class PictureRule(_Model):
     """How a picture was made ready (the paper, section 3.1)."""
 
-    version: int = 1
+    version: int = 2
     short_side_px: int = 256
     crop_px: int = 256
     jpeg_quality: int = 90

@@ -54,38 +54,38 @@ class ShardReader:
         assert out.flags.c_contiguous
         assert len(rows) <= len(out), (len(rows), len(out))
         pictures = np.asarray(out)
-        self._run(rows, lambda i, row: self._decode(row, pictures[i]))
+        self._run(rows, lambda i, jpeg: decode_picture(jpeg, pictures[i]))
         return out[: len(rows)]
 
     def visit(self, rows: np.ndarray, use: Use) -> None:
         """Calls ``use(i, picture)`` once for each of ``rows``, in the thread that decoded it; the picture is that thread's own and lives until
         ``use`` returns. Where only a part is wanted, this saves writing the whole."""
 
-        def one(i: int, row: int) -> str:
+        def one(i: int, jpeg: memoryview) -> str:
             if not hasattr(self._own, "picture"):
                 self._own.picture = np.empty((self.side_px, self.side_px, 3), np.uint8)
-            problem = self._decode(row, self._own.picture)
+            problem = decode_picture(jpeg, self._own.picture)
             if not problem:
                 use(i, self._own.picture)
             return problem
 
         self._run(rows, one)
 
-    def _decode(self, row: int, out: np.ndarray) -> str:
-        offset = int(self._offset[row])
-        return decode_picture(self._data[self._shard[row]][offset : offset + int(self._size[row])], out)
-
-    def _run(self, rows: np.ndarray, one: Callable[[int, int], str]) -> None:
-        wanted = np.asarray(rows).tolist()
+    def _run(self, rows: np.ndarray, one: Callable[[int, memoryview], str]) -> None:
+        """Calls ``one`` with each place in ``rows`` and the JPEG there."""
+        rows = np.asarray(rows)
+        shards, begins = self._shard[rows].tolist(), self._offset[rows].tolist()  # at once: a number from an array costs more than one from a list
+        ends = (self._offset[rows] + self._size[rows]).tolist()
 
         def part(start: int, stop: int) -> list[tuple[int, str]]:
-            return [(row, problem) for i, row in enumerate(wanted[start:stop], start) if (problem := one(i, row))]
+            places = range(start, min(stop, len(rows)))
+            return [(i, problem) for i in places if (problem := one(i, self._data[shards[i]][begins[i] : ends[i]]))]
 
         if self._pool is None:
-            problems = part(0, len(wanted))
+            problems = part(0, len(rows))
         else:
-            size = min(TASK_PICTURES, -(-len(wanted) // self._threads)) or 1  # a small batch is shared by all threads
-            starts = range(0, len(wanted), size)
+            size = min(TASK_PICTURES, -(-len(rows) // self._threads)) or 1  # a small batch is shared by all threads
+            starts = range(0, len(rows), size)
             problems = [found for some in self._pool.map(part, starts, [start + size for start in starts]) for found in some]
-        for row, problem in problems:
-            raise_problems(shard_path(self._root, self._shards[self._shard[row]]), [(str(self._keys[row]), problem)])
+        for i, problem in problems:
+            raise_problems(shard_path(self._root, self._shards[shards[i]]), [(str(self._keys[rows[i]]), problem)])

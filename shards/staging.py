@@ -30,7 +30,7 @@ from shards.rows import PictureRow
 STAGING = ".staging"
 CHUNK_ROWS = 200
 MAX_FILE_BYTES = 256 * 2**20
-_LIBRARIES = ("numpy", "opencv-python-headless", "pdqhash", "pillow", "pyarrow", "simplejpeg", "webdataset")  # these decide the bytes
+_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "simplejpeg", "webdataset")  # these decide the bytes
 _SCHEMA = pa.schema(
     [
         ("row", pa.int64()),

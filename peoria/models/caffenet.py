@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from peoria.data import CROP_PX
 from peoria.models.network import GlobalAverage, Trunk
 
 # name: inputs, outputs, kernel, stride, padding, groups, bias filler
@@ -26,10 +27,12 @@ class CaffePixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor([104.0, 117.0, 123.0]).view(3, 1, 1), persistent=False)
+        # for a whole row of pixels: several times as fast on a CPU as three numbers that are broadcast
+        self.register_buffer("mean", torch.tensor([104.0, 117.0, 123.0]).repeat(CROP_PX), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return pixels.flip(-1).permute(0, 3, 1, 2).float().sub_(self.mean)
+        bgr = torch.stack(pixels.unbind(-1)[::-1], -1)  # twice as fast as flip, which goes byte by byte
+        return bgr.flatten(2).float().sub_(self.mean).unflatten(2, (CROP_PX, 3)).permute(0, 3, 1, 2)
 
 
 class ResponseNorm(nn.Module):

@@ -1,4 +1,5 @@
-"""Which number format and memory layout train a net fastest on a device (measured; on the CPU the answer differs from net to net)."""
+"""Which number format and memory layout train a net fastest on a device (measured on the CPU, where the answer differs from net to net; on a GPU
+`python -m benchmarks gpu` tells)."""
 
 import torch
 from torch import nn
@@ -6,6 +7,9 @@ from torch import nn
 # Families that gain from bfloat16 on a CPU that multiplies it (x1.3 to x2 over float32). Depthwise convolutions lose by it; the tiny net stays in
 # float32 so that it gives about the same numbers on every machine.
 BFLOAT16_ON_CPU = ("caffenet", "alexnet", "squeezenet", "resnet", "resnext", "wide_resnet", "vgg")
+
+# What is left in float32 on a GPU: the last layer, whose scores are ranked, stays exact; a convolution on a GPU without bfloat16 may use TF32.
+FLOAT32_ON_CUDA = {"matmul": "ieee", "conv": "tf32"}
 
 
 def precision(net: str, device: str) -> tuple[torch.dtype | None, bool]:
@@ -29,8 +33,16 @@ def pick_device(wanted: str) -> torch.device:
 
 
 def place(net: nn.Module, name: str, wanted: str) -> tuple[torch.device, torch.dtype | None]:
-    """Moves ``net`` to the device, in the memory layout that is fastest there; returns the device and the dtype for autocast."""
+    """Moves ``net`` to the device, in the memory layout that is fastest there; returns the device and the dtype for autocast.
+
+    On a GPU speed goes before equal bits: cuDNN tries its algorithms on the shapes that come and keeps the fastest, and some of them, as the
+    gradient of max pooling, add in whatever order threads finish. A trial that is repeated there agrees up to rounding.
+    """
     device = pick_device(wanted)
     autocast, channels_last = precision(name, device.type)
+    if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True
+        torch.backends.cuda.matmul.fp32_precision = FLOAT32_ON_CUDA["matmul"]
+        torch.backends.cudnn.conv.fp32_precision = FLOAT32_ON_CUDA["conv"]  # type: ignore[attr-defined]
     net.to(device).to(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
     return device, autocast

@@ -25,13 +25,14 @@ class ImageNetPixels(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("mean", 255 * torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
-        self.register_buffer("sd", 255 * torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
+        # for a whole row of pixels: several times as fast on a CPU as three numbers that are broadcast
+        self.register_buffer("mean", 255 * torch.tensor([0.485, 0.456, 0.406]).repeat(INPUT_PX), persistent=False)
+        self.register_buffer("sd", 255 * torch.tensor([0.229, 0.224, 0.225]).repeat(INPUT_PX), persistent=False)
 
     def forward(self, pixels: Tensor) -> Tensor:
         start = (CROP_PX - INPUT_PX) // 2
-        centre = pixels[:, start : start + INPUT_PX, start : start + INPUT_PX]
-        return centre.permute(0, 3, 1, 2).float().sub_(self.mean).div_(self.sd)
+        rows = pixels[:, start : start + INPUT_PX].flatten(2)[..., 3 * start : 3 * (start + INPUT_PX)]
+        return rows.float().sub_(self.mean).div_(self.sd).unflatten(2, (INPUT_PX, 3)).permute(0, 3, 1, 2)
 
 
 def torchvision_trunk(net: str, head: str, *, pretrained: bool) -> tuple[Trunk, str]:

@@ -56,7 +56,11 @@ def test_preprocessing_is_torchvisions_centre_crop_and_normalisation() -> None:
     pixels = torch.randint(0, 256, (2, 227, 227, 3), dtype=torch.uint8)
     start = (227 - 224) // 2
     scaled = pixels[:, start:-2, start:-2].permute(0, 3, 1, 2) / 255
-    torch.testing.assert_close(net.preprocess(pixels), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(scaled), atol=1e-5, rtol=1e-5)
+    images = net.preprocess(pixels)
+    torch.testing.assert_close(images, v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])(scaled), atol=1e-5, rtol=1e-5)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    mean, sd = (255 * torch.tensor(values).view(3, 1, 1) for values in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    assert torch.equal(images, (pixels[:, start:-2, start:-2].permute(0, 3, 1, 2).float() - mean) / sd)  # row by row gives the same bits
 
 
 def test_weights_that_cannot_be_fetched_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
