@@ -1,25 +1,15 @@
 """All groups of figures, in the order in which they run."""
 
-from collections.abc import Iterable
-
 from benchmarks.demo_sweep import demo_sweep
-from benchmarks.figures import Figure, Group, Measured, Setting, not_run
+from benchmarks.figures import Group
 from benchmarks.first_pass import first_pass, later_pass
+from benchmarks.frozen_trunk import frozen_trunk
 from benchmarks.gpu import gpu
 from benchmarks.memory import data_memory
 from benchmarks.packing import packing
+from benchmarks.regret import searcher_regret
 from benchmarks.sweeps import further_trial
 from benchmarks.training import tiny_training, whole_trial
-
-LATER = (
-    Figure("frozen_trunk", "heads on a frozen trunk, against fine-tuning all of it", None, None),
-    Figure("searcher_regret", "what the searcher finds, against random search", None, None),
-)
-
-
-def later(setting: Setting) -> Iterable[Measured]:
-    return not_run(LATER, "not measured yet")
-
 
 GROUPS: dict[str, Group] = {
     "first_pass": first_pass,
@@ -31,5 +21,6 @@ GROUPS: dict[str, Group] = {
     "demo_sweep": demo_sweep,
     "data_memory": data_memory,
     "gpu": gpu,
-    "later": later,
+    "searcher_regret": searcher_regret,
+    "frozen_trunk": frozen_trunk,
 }

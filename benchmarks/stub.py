@@ -14,11 +14,11 @@ from peoria.config import Sweep
 from peoria.definition import write_definition
 from peoria.plan import make_plan
 from peoria.stores import prepare_sqlite
-from peoria.sweep import RunOptions, execute, tracking
+from peoria.sweep import RunOptions, aside, execute, tracking
 from shards.read import ShardSet
 
 
-def stub_messages(spec: dict[str, Any]) -> Any:
+def stub_messages(spec: dict[str, Any], *_: Any) -> Any:
     """In the place of peoria.trial.messages: one report, the last."""
     Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
     step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
@@ -52,7 +52,8 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
             if tracked:
                 prepare_sqlite(Path(home) / "mlflow.db")
             with tracking(folder, options, print):
-                execute(book, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())))
+                with aside(book, options, concurrent) as ray_aside:
+                    execute(book, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())), ray_aside)
                 disconnected = time.monotonic()
             closing_s = time.monotonic() - disconnected
             assert len(ended) == trials, (len(ended), trials)

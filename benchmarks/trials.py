@@ -56,11 +56,12 @@ def training(root: str, cache: str, resident: bool) -> RoundOf:
     return run
 
 
-def whole_trial(root: str, cache: str, work: str) -> RoundOf:
+def whole_trial(root: str, cache: str, work: str, pictures: int = PICTURES) -> RoundOf:
     """A trial as a worker runs it: data opened, trained, evaluated eight times on all of val, checkpoints, reports."""
     from peoria import trial
 
-    spec = {"key": "0000", "config": tiny_config(evaluations=8).model_dump(mode="json"), "shards": root, "cache": cache, "control": None}
+    config = tiny_config(evaluations=8, pictures=pictures).model_dump(mode="json")
+    spec = {"key": "0000", "config": config, "shards": root, "cache": cache, "control": None}
 
     def run() -> int:
         trial._dataset.cache_clear()
@@ -68,12 +69,12 @@ def whole_trial(root: str, cache: str, work: str) -> RoundOf:
         reports = list(trial.messages({**spec, "folder": folder}))
         shutil.rmtree(folder)
         assert reports[-1]["status"] == "done", reports[-1]["error"]
-        return PICTURES
+        return pictures
 
     return run
 
 
-def bare_loop(root: str, cache: str) -> RoundOf:
+def bare_loop(root: str, cache: str, pictures: int = PICTURES) -> RoundOf:
     """The same training steps on the same input and nothing else: no evaluation, no curve, no check, no file."""
     import torch
 
@@ -94,12 +95,12 @@ def bare_loop(root: str, cache: str) -> RoundOf:
         net, _ = build("tiny", num_outputs=1, seed=0)
         net.to(memory_format=torch.channels_last).train()
         optimizer = make_optimizer(net, learning_rate=config.learning_rate, head_multiplier=config.head_multiplier)
-        for seen in range(0, PICTURES, BATCH_SIZE):
+        for seen in range(0, pictures, BATCH_SIZE):
             crops, encoded = batches.fill(seen, buffer)
             loss = fitted.loss(net(net.preprocess(torch.from_numpy(crops))), torch.from_numpy(encoded))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
-        return PICTURES
+        return pictures
 
     return run

@@ -5,7 +5,7 @@ favours the baseline.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,6 +14,7 @@ import numpy as np
 from peoria import metrics
 from peoria.data import Dataset, SplitData, centre_crops
 from peoria.evaluate import BATCH_SIZE, has_both_classes, rank_metrics
+from peoria.subsets import subset_mask
 from peoria.targets import counts
 from peoria.tasks import get_task
 from shards.errors import NoRoomError
@@ -33,7 +34,7 @@ class Baseline:
 
     name: str
     label: str
-    kind: Literal["trivial", "learned"]
+    kind: Literal["trivial", "learned", "context"]
     predict: Callable[[SplitData], "BaselineScores"]
 
 
@@ -221,11 +222,14 @@ def age_days(labels: Labels, newest: np.datetime64 | None = None) -> np.ndarray:
 
 
 def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...]) -> list[Baseline]:
-    """Every baseline that these data allow, fitted on uncut train.
+    """Every baseline that these data allow, fitted on uncut train, or on the subset of it that trials learn from.
 
     Args:
-        config: any trial of the sweep; gives the net, the weights and the target that trials share.
+        config: any trial of the sweep; gives the net, the weights, the target and the subset that trials share.
     """
+    if config.subset is not None:
+        subset = subset_mask(dataset.train.labels, config.subset, dataset.identity)
+        dataset = replace(dataset, train=dataset.train.take(np.flatnonzero(subset)))
     train = dataset.train.labels
     found = [trivial(task, dataset, config.target or get_task(task).default_target) for task in tasks]
     found.append(random_score())
@@ -233,5 +237,5 @@ def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...
     if config.weights is not None:
         found.append(learned("frozen-trunk-ridge", "frozen-trunk ridge", trunk_features(config, dataset), dataset, tasks))
     if train.uploaded_at is not None and np.isfinite(age_days(train)).any():
-        found.append(learned("age-only", "age only", age_features(dataset), dataset, tasks))
+        found.append(replace(learned("age-only", "age only", age_features(dataset), dataset, tasks), kind="context"))
     return found

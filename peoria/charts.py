@@ -2,10 +2,66 @@
 at any width."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 SIZE = 1000  # side of the square in which paths are drawn; the page stretches it
+DOT = "h.1"  # a short stroke with round ends is a dot, round however the page stretches the square
+Scale = Literal["linear", "log", "log1p"]
+SCALES: dict[Scale, tuple[Callable[[float], float], Callable[[float], float]]] = {
+    "linear": (float, float),
+    "log": (math.log10, lambda place: 10.0**place),
+    "log1p": (lambda value: math.log10(1 + value), lambda place: 10.0**place - 1),
+}
+Kind = Literal["line", "dots", "area", "whiskers"]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """From ``low`` to ``high``, both as the scale has them (log: of the logarithm)."""
+
+    low: float
+    high: float
+    scale: Scale = "linear"
+
+    @classmethod
+    def around(cls, values: Iterable[float], scale: Scale = "linear", air: float = 0.05) -> "Axis":
+        """With a little air around ``values``, never empty; what is not finite, or not positive on a logarithmic axis, is left out."""
+        places = [SCALES[scale][0](value) for value in values if math.isfinite(value) and (scale != "log" or value > 0)] or [0.0]
+        low, high = min(places), max(places)
+        air = air * (high - low) or 0.1 * abs(high) or 0.1
+        return cls(0.0 if scale == "log1p" and low <= air else low - air, high + air, scale)
+
+    def at(self, value: float) -> float:
+        """In percent from the low end."""
+        return round(100 * (SCALES[self.scale][0](value) - self.low) / (self.high - self.low), 3) + 0.0
+
+    def ticks(self, about: int = 5) -> list[dict[str, float]]:
+        """Round numbers inside, each with its place."""
+        back = SCALES[self.scale][1]
+        if self.scale == "linear":
+            values = ticks(self.low, self.high, about)
+        else:
+            powers = range(math.ceil(self.low - 1e-9), math.floor(self.high + 1e-9) + 1)
+            values = [10.0**k for k in powers if k % max(1, math.ceil(len(powers) / 7)) == 0]
+            if len(values) < 2:
+                values = [step * 10.0**k for k in range(math.floor(self.low), math.ceil(self.high)) for step in (1, 2, 5)]
+            if sum(back(self.low) <= value <= back(self.high) for value in values) < 2:
+                values = ticks(back(self.low), back(self.high), about)
+            if self.scale == "log1p":
+                values = [0.0, *(value for value in values if value > 0)]
+        return [{"at": self.at(value), "value": value} for value in values if self.low - 1e-9 <= SCALES[self.scale][0](value) <= self.high + 1e-9]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What is drawn: a line or dots through (x, y), an area or whiskers over (x, low, high)."""
+
+    kind: Kind
+    points: Sequence[Sequence[float]]
+    role: str  # class of the style sheet
+    label: str = ""  # told where the pointer rests
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -18,62 +74,85 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(k * step, 12) + 0.0 for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def interval_chart(rows: Sequence[Mapping[str, Any]], key: str, chance: float = 0.0) -> dict[str, Any]:
-    """Rows that have an estimate ``key``, each with ``at``: the places of low, value and high in percent of an axis that shows ``chance``."""
-    shown = [row for row in rows if key in row]
-    low, high = span([chance, *(row[key][end] for row in shown for end in ("low", "high"))])
+def strip(
+    rows: Sequence[Mapping[str, Any]], chance: float | None = 0.0, lines: Sequence[Mapping[str, Any]] = (), others: Iterable[float] = ()
+) -> dict[str, Any]:
+    """Rows of one axis, each with ``found`` {value, low, high}, or ``dots``, or both; the axis shows ``chance`` and ``others`` too.
 
-    def at(value: float) -> float:
-        return percent(value, low, high)
-
+    Returns:
+        ``rows``, each with ``at`` (places of low, value and high, ``None`` without an estimate) and ``dots`` (places); ``ticks``; ``chance``, its
+        place; ``lines`` (each with ``value`` and other keys), with ``at``.
+    """
+    values = [row["found"][end] for row in rows if row.get("found") for end in ("low", "value", "high")]
+    values += [dot for row in rows for dot in row.get("dots", ())] + [line["value"] for line in lines]
+    axis = Axis.around([*values, *others, *([] if chance is None else [chance])])
     return {
-        "rows": [{**row, "at": {end: at(row[key][end]) for end in ("low", "value", "high")}} for row in shown],
-        "ticks": [{"at": at(tick), "value": tick} for tick in ticks(low, high)],
-        "chance": at(chance),
-        "key": key,
+        "rows": [{"note": "", **row, "at": place(axis, row.get("found")), "dots": [axis.at(dot) for dot in row.get("dots", ())]} for row in rows],
+        "ticks": axis.ticks(4),
+        "chance": None if chance is None else axis.at(chance),
+        "lines": [{**line, "at": axis.at(line["value"])} for line in lines],
     }
 
 
-def line_chart(lines: Iterable[Mapping[str, Any]], references: Iterable[Mapping[str, Any]] = (), *, log: bool | None = None) -> dict[str, Any]:
+def place(axis: Axis, found: Mapping[str, float] | None) -> dict[str, float] | None:
+    return None if found is None else {end: axis.at(found[end]) for end in ("low", "value", "high")}
+
+
+def plot(
+    x: Axis,
+    y: Axis,
+    marks: Iterable[Mark],
+    references: Iterable[Mapping[str, Any]] = (),
+    names: Sequence[tuple[float, str]] | None = None,
+) -> dict[str, Any]:
+    """Marks on two axes, drawn in their order.
+
+    Args:
+        references: horizontal lines, each with ``value``; other keys are passed on.
+        names: (x, text) instead of round numbers along x.
+
+    Returns:
+        ``marks`` (``role``, ``label``, ``path``), ``references`` with ``at``, ``x_ticks`` and ``y_ticks`` (``at``, and ``value`` or ``text``).
+    """
+    drawn = [{"role": mark.role, "label": mark.label, "path": path} for mark in marks if (path := _path(mark, x, y))]
+    return {
+        "marks": drawn,
+        "references": [{**reference, "at": y.at(reference["value"])} for reference in references],
+        "x_ticks": x.ticks(4) if names is None else [{"at": x.at(value), "text": text} for value, text in names],
+        "y_ticks": y.ticks(),
+    }
+
+
+def curve_chart(lines: Iterable[Mapping[str, Any]], references: Iterable[Mapping[str, Any]] = (), *, log: bool | None = None) -> dict[str, Any]:
     """Curves over pictures seen.
 
     Args:
-        lines: each with ``points``, (step, value) ascending; other keys are passed on.
-        references: horizontal lines, each with ``value``.
+        lines: each with ``points`` (step, value) ascending, ``role`` and ``label``.
         log: a logarithmic y axis; ``None`` for one where values are positive and span more than a factor of 20.
     """
     lines = [{**line, "points": [(x, y) for x, y in line["points"] if math.isfinite(y)]} for line in lines]
     lines, references = [line for line in lines if line["points"]], list(references)
     values = [y for line in lines for _, y in line["points"]] + [reference["value"] for reference in references]
-    if not values:
-        return {"lines": [], "references": [], "x_ticks": [], "y_ticks": [], "log": False}
+    if not lines:
+        return {"marks": [], "references": [], "x_ticks": [], "y_ticks": [], "log": False}
     if log is None:
         log = min(values) > 0 and max(values) > 20 * min(values)
-    scale = math.log10 if log else float
-    low, high = span([scale(value) for value in values])
-    longest = max((x for line in lines for x, _ in line["points"]), default=1) or 1
-    powers = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)] if log else []
-    y_ticks = powers if len(powers) > 1 else [10.0**tick for tick in ticks(low, high)] if log else ticks(low, high)
-
-    def place(x: float, y: float) -> str:
-        return f"{SIZE * x / longest:.1f} {SIZE * (1 - percent(scale(y), low, high) / 100):.1f}"
-
-    return {
-        # The short last step makes a curve of one point a dot.
-        "lines": [{**line, "path": "M" + "L".join(place(x, y) for x, y in line["points"]) + "h.1"} for line in lines],
-        "references": [{**reference, "at": percent(scale(reference["value"]), low, high)} for reference in references],
-        "x_ticks": [{"at": percent(tick, 0, longest), "value": tick} for tick in ticks(0, longest, 4)],
-        "y_ticks": [{"at": percent(scale(tick), low, high), "value": tick} for tick in y_ticks],
-        "log": log,
-    }
+    x = Axis(0.0, float(max(x for line in lines for x, _ in line["points"])) or 1.0)
+    marks = [Mark("line", line["points"], line["role"], line["label"]) for line in lines]
+    return {**plot(x, Axis.around(values, "log" if log else "linear"), marks, references), "log": log}
 
 
-def percent(value: float, low: float, high: float) -> float:
-    return round(100 * (value - low) / (high - low), 3) + 0.0
+def _path(mark: Mark, x: Axis, y: Axis) -> str:
+    def to(a: float, b: float) -> str:
+        return f"{SIZE * x.at(a) / 100:.1f} {SIZE * (1 - y.at(b) / 100):.1f}"
 
-
-def span(values: Sequence[float]) -> tuple[float, float]:
-    """An axis with a little air around ``values``, never empty."""
-    low, high = min(values), max(values)
-    air = 0.05 * (high - low) or 0.1 * abs(high) or 0.1
-    return low - air, high + air
+    points = [point for point in mark.points if all(math.isfinite(value) for value in point)]
+    if not points:
+        return ""
+    if mark.kind == "dots":
+        return "".join(f"M{to(a, b)}{DOT}" for a, b in points)
+    if mark.kind == "whiskers":
+        return "".join(f"M{to(a, low)}L{to(a, high)}" for a, low, high in points)
+    if mark.kind == "area":
+        return "M" + "L".join([to(a, high) for a, _, high in points] + [to(a, low) for a, low, _ in reversed(points)]) + "Z"
+    return "M" + "L".join(to(a, b) for a, b in points) + DOT  # the short last step makes a curve of one point a dot

@@ -148,7 +148,13 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
     flags.add_argument("--cpus-per-trial", type=whole, default=1, metavar="X")
     flags.add_argument("--gpus-per-trial", type=share, metavar="X", help="a fraction shares a GPU (default: 1 where this machine has one)")
     flags.add_argument("--local", action="store_true", help="in this process, one after another, for a debugger")
-    flags.add_argument("--control", choices=["shuffle"], help="run the control: counts change places among pictures")
+    flags.add_argument("--where", metavar="COLUMN=VALUE", help="only these pictures, as in tag=beach or 'tag=beach|ocean': a sweep of its own")
+    flags.add_argument(
+        "--control",
+        metavar="KIND",
+        help="hand the counts out anew: shuffle, plant-colour, plant-arrangement, plant-owner or plant-age; a sweep of its own",
+    )
+    flags.add_argument("--strength", type=float, metavar="R", help="of what a control plants, 0 to 1 (default: 0.45)")
     flags.add_argument("--tracking", metavar="URI", help="MLflow (default: MLFLOW_TRACKING_URI, or a database in --home); 'off': none")
     flags.add_argument("--storage", metavar="URL", help="a database for Optuna (default: a journal in the sweep's folder)")
     return flags
@@ -157,11 +163,19 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
 def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> int:
     """Runs a sweep, or what is left of it; 0 when all trials are there."""
     from peoria.config import load_sweep
+    from peoria.controls import control_name
+    from peoria.errors import ConfigError
     from peoria.sweep import RunOptions, default_gpus, run_sweep
+    from peoria.where import view_slug
 
+    if arguments.strength is not None and arguments.control is None:
+        raise ConfigError(f"--strength: {arguments.strength:g} without --control; only what a control plants has a strength")
+    control = None if arguments.control is None else control_name(arguments.control, arguments.strength)
     sweep = load_sweep(arguments.file) if sweep is None else sweep
     if arguments.shards is not None:
         sweep = sweep.model_copy(update={"shards": arguments.shards})
+    if arguments.where is not None:
+        sweep = sweep.model_copy(update={"where": arguments.where, "name": f"{sweep.name}-{view_slug(arguments.where)}"})
     options = RunOptions(
         home=arguments.home,
         trials=arguments.trials,
@@ -170,7 +184,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
         cpus_per_trial=arguments.cpus_per_trial,
         gpus_per_trial=default_gpus() if arguments.gpus_per_trial is None else arguments.gpus_per_trial,
         local=arguments.local,
-        control=arguments.control,
+        control=control,
         tracking=arguments.tracking,
         storage=arguments.storage,
         cache_dir=arguments.cache,

@@ -8,11 +8,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from peoria.errors import ConfigError
 from peoria.paper import paper_points
 from peoria.space import Positive, Space
+from peoria.subsets import Subset
 from peoria.targets import Target, TargetScale
 from peoria.tasks import get_task, task_names
+from peoria.where import Where
 
+Question = Literal["learning-curve", "leak", "time"]
 Count = Annotated[int, Field(ge=1)]
-Control = Literal["shuffle"]
 
 
 class TrialConfig(BaseModel):
@@ -40,6 +42,9 @@ class TrialConfig(BaseModel):
     batch_size: Count = 50
     evaluations: Count = 8  # of the whole val split, evenly spaced, the last at the end
     curve_points: Count = 40  # of the training loss; a multiple of `evaluations`
+    # What is learnt from, and in which order.
+    subset: str | None = None  # of train, as in owners:0.25, pictures:0.8, before:2014-05-01; None: all of it
+    order: Literal["shuffled", "fixed"] = "shuffled"  # of a pass; fixed: every pass that of the first, as Caffe's data layers read
     # The solver (Caffe's Flickr-style recipe).
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
     weight_decay: Annotated[float, Field(ge=0)] = 5e-4
@@ -65,6 +70,8 @@ class TrialConfig(BaseModel):
         if self.pictures < self.curve_points * self.batch_size:
             least = self.curve_points * self.batch_size
             raise ValueError(f"pictures: {self.pictures}; at least {least}, a batch for each of the {self.curve_points} curve_points")
+        if self.subset is not None:
+            Subset.parse(self.subset)
         if self.trunk == "frozen" and self.weights is None:
             raise ValueError("trunk: 'frozen' with no weights; a frozen trunk needs weights that were loaded")
         if self.trunk != "frozen" and self.views is not None:
@@ -119,6 +126,7 @@ class Sweep(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
     question: str = ""
     shards: str  # a folder that `peoria pack` made
+    where: str | None = None  # only these of its pictures, as in tag=beach or tag=beach|ocean; None: all
     trials: Count = 60  # finished or pruned trials of the searched space; the paper's are extra
     space: Space = Space()
     shared: dict[str, Any] = {}  # fields of TrialConfig that all trials have in common
@@ -128,9 +136,13 @@ class Sweep(BaseModel):
     prune: bool = True
     reduction_factor: Annotated[int, Field(ge=2)] = 3  # of the pruner: one in so many goes past each rung
     seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[int, Field(ge=0)] = 5  # how often each winner's settings are trained again, for the recipe that is judged; 0: the trial itself
+    questions: tuple[Question, ...] = ("learning-curve", "leak", "time")  # asked of the winner by further trials, once it is known
 
     @model_validator(mode="after")
     def _shared_is_a_trial(self) -> "Sweep":
+        if self.where is not None:
+            Where.parse(self.where)
         searched = sorted(set(self.shared) & set(SEARCHED))
         if searched:
             raise ValueError(f"shared: {', '.join(searched)}; what is searched or drawn for each trial has no shared value")

@@ -71,3 +71,7 @@ def mlflow_name(key: str) -> str:
 
 def is_finite(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def point_line(step: int, values: dict[str, float]) -> str:
+    return json.dumps({"step": step, "metrics": values}, sort_keys=True, allow_nan=False) + "\n"

@@ -1,17 +1,19 @@
 """The pictures and counts of a study, and the batches that training draws from them."""
 
-import hashlib
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from peoria.controls import SHUFFLE, Control, hand_out, measured_once, not_in_pictures, refuse_control, seen_in_pictures
 from peoria.crops import CROP_PX as CROP_PX
-from peoria.crops import STORED_PX, ArrayPictures, Pictures, ShardPictures
+from peoria.crops import STORED_PX, ArrayPictures, Pictures, ShardPictures, TakenPictures
 from peoria.crops import centre_crops as centre_crops
+from peoria.where import view_identity, view_rows
 from shards.cache import decoded
 from shards.errors import NoRoomError
 from shards.labels import Labels
@@ -28,9 +30,14 @@ class SplitData:
 
     pixels: Pictures
     labels: Labels
+    oracle: np.ndarray | None = None  # what a control planted in the pictures themselves, float64 [N]; None: nothing
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "SplitData":
+        """The pictures at ``rows``, int64 [n]."""
+        return SplitData(TakenPictures(self.pixels, rows), self.labels.take(rows), None if self.oracle is None else self.oracle[rows])
 
 
 @dataclass(frozen=True)
@@ -51,29 +58,48 @@ def open_split(
     cache: Path,
     *,
     control: str | None,
+    where: str | None = None,
     opening: TestOpening | None = None,
+    train: SplitData | None = None,
     budget_bytes: int | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = _log.info,
 ) -> SplitData:
-    """One split from the node's decoded copy, or from the shards where it has no room; with ``control="shuffle"`` its count triples are
-    permuted among its pictures.
+    """One split from the node's decoded copy, or from the shards where it has no room.
 
     Args:
+        control: the name of a control, by which the counts are handed out anew (`peoria.controls`); None: they stay.
+        where: lets some pictures through (`peoria.where`); None: all.
+        train: the train split of the same view, where it is open already: what a control plants is measured by it.
         budget_bytes: as `shards.cache.decoded`.
         threads: for decoding from the shards; None: one a core.
         say: is told when there is no room.
     """
-    labels = shard_set.labels(split, opening)
-    if control == "shuffle":
-        labels = shuffle_counts(labels, f"{shard_set.manifest.identity}/{split}")
-    pixels: Pictures
-    try:
-        pixels = ArrayPictures(decoded(shard_set, split, cache, opening, budget_bytes=budget_bytes))
-    except NoRoomError as error:
-        say(f"  {no_copy_text(split, error.num_bytes, error.free_bytes)}")
-        pixels = ShardPictures(ShardReader(shard_set, split, threads or len(os.sched_getaffinity(0)), opening))
-    return SplitData(pixels, labels)
+
+    def as_packed(split: str, opening: TestOpening | None) -> SplitData:
+        labels = shard_set.labels(split, opening)
+        pixels: Pictures
+        try:
+            pixels = ArrayPictures(decoded(shard_set, split, cache, opening, budget_bytes=budget_bytes))
+        except NoRoomError as error:
+            say(f"  {no_copy_text(split, error.num_bytes, error.free_bytes)}")
+            pixels = ShardPictures(ShardReader(shard_set, split, threads or len(os.sched_getaffinity(0)), opening))
+        found = SplitData(pixels, labels)
+        return found if where is None else found.take(view_rows(labels, where, split))
+
+    found, identity = as_packed(split, opening), view_identity(shard_set.manifest.identity, where)
+    if control is None:
+        return found
+    refuse_control(control, found.labels, split)
+    s, shown = None, None
+    if control != SHUFFLE:
+        measured_by = found if split == "train" else train or as_packed("train", None)
+        if Control.parse(control).reads_pictures:
+            of_train = measured_once(measured_by.pixels, cache, f"{identity}/train", budget_bytes)
+            s = shown = seen_in_pictures(control, of_train, measured_once(found.pixels, cache, f"{identity}/{split}", budget_bytes))
+        else:
+            s = not_in_pictures(control, measured_by.labels, found.labels, identity)
+    return SplitData(found.pixels, hand_out(control, found.labels, f"{identity}/{split}", s), shown)
 
 
 def open_dataset(
@@ -81,35 +107,22 @@ def open_dataset(
     cache: Path,
     *,
     control: str | None = None,
+    where: str | None = None,
     budget_bytes: int | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = _log.info,
 ) -> Dataset:
     """Train and val; the arguments are those of `open_split`."""
     shard_set = ShardSet(root)
-    train, val = (
-        open_split(shard_set, split, cache, control=control, budget_bytes=budget_bytes, threads=threads, say=say) for split in ("train", "val")
-    )
-    return Dataset(train, val, shard_set.manifest.identity, control, cache, budget_bytes)
+    how: dict[str, Any] = {"control": control, "where": where, "budget_bytes": budget_bytes, "threads": threads, "say": say}
+    train = open_split(shard_set, "train", cache, **how)
+    val = open_split(shard_set, "val", cache, train=train, **how)
+    return Dataset(train, val, view_identity(shard_set.manifest.identity, where), control, cache, budget_bytes)
 
 
 def no_copy_text(split: str, num_bytes: int, free_bytes: int) -> str:
     needs = f"needs {num_bytes / 1e9:.2f} GB, {free_bytes / 1e9:.2f} GB free"
     return f"no room for a decoded copy of {split} ({needs}): its pictures are decoded from the shards each time"
-
-
-def shuffle_counts(labels: Labels, seed: str) -> Labels:
-    """The control world in which no picture has anything to do with its counts: the (views, favorites, comments) triples change places.
-
-    Every split is shuffled in itself, test included: shuffling train alone leaves what all splits share and claims skill far too often.
-    """
-    order = np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")).permutation(len(labels))
-    return replace(
-        labels,
-        views=labels.views[order],
-        favorites=None if labels.favorites is None else labels.favorites[order],
-        comments=None if labels.comments is None else labels.comments[order],
-    )
 
 
 @dataclass(frozen=True)
@@ -124,6 +137,7 @@ class Batches:
     rows: np.ndarray  # int64 [n], the rows that the outlier cut kept, ascending
     batch_size: int
     seed: int
+    fixed_order: bool = False  # every pass in the order of the first, as Caffe's data layers read; crops and flips are drawn anew all the same
     _orders: dict[int, np.ndarray] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def draw(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,10 +153,13 @@ class Batches:
         return rows, augment
 
     def _permutation(self, epoch: int) -> np.ndarray:
-        if epoch not in self._orders:  # the last one is kept: shuffling a million rows for each batch takes longer than the batch
+        epoch = 0 if self.fixed_order else epoch
+        order = self._orders.get(epoch)
+        if order is None:  # the last one is kept: shuffling a million rows for each batch takes longer than the batch
+            order = self.rows[np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.rows))]
             self._orders.clear()
-            self._orders[epoch] = self.rows[np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.rows))]
-        return self._orders[epoch]
+            self._orders[epoch] = order
+        return order  # never looked up again: another thread may be at the next pass
 
     def fill(self, start: int, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The batch at stream position ``start`` into ``out`` (uint8 [≥ B, 227, 227, 3], reused between batches).

@@ -12,6 +12,7 @@ from peoria.environment import environment
 from peoria.errors import SweepError
 from peoria.plan import Plan
 from peoria.scrub import scrub
+from peoria.where import view_identity, view_labels
 from shards.read import ShardSet
 
 DEFINITION = "sweep.json"
@@ -57,7 +58,7 @@ def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, plan: Plan
     path = folder / DEFINITION
     before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"started_at": time.time(), "environments": []}
     here = environment()
-    keys = shard_set.labels("val").keys
+    keys = view_labels(shard_set, "val", sweep.where).keys
     write_json(
         path,
         {
@@ -66,8 +67,9 @@ def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, plan: Plan
             "definition": sweep.definition(),
             "trials": sweep.trials,
             "shards": sweep.shards,
-            "identity": shard_set.manifest.identity,
+            "identity": view_identity(shard_set.manifest.identity, sweep.where),
             "control": control,
+            "where": sweep.where,
             "storage": storage_name(storage),
             "environment": here,
             # Every one that trials ran in, in order: a sweep may go on after an update.

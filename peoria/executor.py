@@ -4,10 +4,15 @@ Nothing of ours lives in Tune's own state: its experiment file is not written at
 """
 
 import json
+import logging
 import os
 import secrets
 import shutil
+import signal
+import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +36,7 @@ from ray.tune.search import Searcher
 
 from peoria.book import Assignment, TrialBook
 from peoria.errors import SweepError
+from peoria.gpu import release_memory
 from peoria.trial import messages
 
 # Freed multi-megabyte buffers go back to the process, not to the kernel: up to 1.2 × faster training on a CPU. WDS_SECURE: a second belt.
@@ -46,18 +52,28 @@ class TrialActor(tune.Trainable):
     """A trial for Tune: each ``train`` call brings the next message. Tune's checkpoints are not used; the trial's folder has ours."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._messages = messages(config)
+        self._broken = False
+        share = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
+        self._messages = messages({**config, "gpu_share": share}, self._break)
 
     def step(self) -> dict[str, Any]:
-        return {"message": json.dumps(next(self._messages))}  # as text: Tune would flatten every curve into columns of its own
+        if self._broken:
+            # Not by returning False from `reset_config`: Tune would drop the next trial without telling the searcher.
+            ray.actor.exit_actor()
+        message = json.dumps(next(self._messages))  # as text: Tune would flatten every curve into columns of its own
+        return {"message": message, "broken": self._broken}
 
     def cleanup(self) -> None:
         self._messages.close()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._messages.close()
-        self._messages = messages(new_config)
+        release_memory()
+        self.setup(new_config)
         return True
+
+    def _break(self) -> None:
+        self._broken = True
 
 
 class BookSearcher(Searcher):
@@ -101,7 +117,8 @@ class BookScheduler(FIFOScheduler):
         if self.desk.book.record(key, **json.loads(result["message"])):
             return str(TrialScheduler.CONTINUE)
         self.desk.ended(key)
-        return str(TrialScheduler.STOP)
+        # A broken process is let go on to its own end: stopped, it would be given the next trial.
+        return str(TrialScheduler.CONTINUE if result["broken"] else TrialScheduler.STOP)
 
 
 @dataclass
@@ -133,13 +150,51 @@ def refuse_without_token() -> None:
         )
 
 
+class RayAside:
+    """``with RayAside(...) as ray_aside``: Ray starts, and ends, beside whatever else the sweep has to do.
+
+    In a thread that lives as long as the block: Ray's processes are killed by the kernel when the thread that started them ends, and so when
+    this process is killed.
+    """
+
+    def __init__(self, *, num_cpus: int, num_gpus: float | None) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does, but only where it is started in the main thread
+        self._thread = ThreadPoolExecutor(1, "ray")
+        self._started = self._thread.submit(connect, num_cpus=num_cpus, num_gpus=num_gpus)
+
+    def __enter__(self) -> "RayAside":
+        return self
+
+    def wait(self) -> None:
+        """Returns when trials can be placed; raises what `connect` raised."""
+        self._started.result()
+
+    def leave(self) -> None:
+        """Nothing more is to be run; does not wait."""
+        self._thread.submit(disconnect)
+
+    def __exit__(self, *error: object) -> None:
+        self.leave()
+        self._thread.shutdown()
+
+
 def connect(*, num_cpus: int | None, num_gpus: float | None) -> None:
-    """Joins the cluster that ``RAY_ADDRESS`` names (as in a submitted job), or starts a Ray of our own on this machine."""
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "runtime_env": {"env_vars": WORKER_ENV}}
+    """Joins the cluster that ``RAY_ADDRESS`` names (as in a submitted job), or starts a Ray of our own on this machine, whose first workers import
+    what a trial needs at once."""
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+    logging.getLogger("ray._private.worker").setLevel(logging.ERROR)  # it warns that outside the main thread it handles no SIGTERM
     if "RAY_ADDRESS" in os.environ:
-        ray.init(address=os.environ["RAY_ADDRESS"], **quiet)
+        ray.init(address=os.environ["RAY_ADDRESS"], runtime_env={"env_vars": WORKER_ENV}, **quiet)
         return
+    os.environ.update(WORKER_ENV)  # inherited; with a runtime_env, the workers that Ray starts ahead would not do and others be started
     ray.init(address="local", num_cpus=num_cpus, num_gpus=num_gpus, include_dashboard=False, object_store_memory=100 << 20, **quiet)
+    for _ in range(0 if num_gpus else num_cpus or 0):  # none that has seen no GPU, where there are some
+        ray.remote(num_cpus=1)(_import_ahead).remote()
+
+
+def _import_ahead() -> None:
+    import peoria.train  # noqa: F401
 
 
 def run_with_ray(desk: Desk, scratch: Path, *, concurrent: int, cpus: float, gpus: float, seconds: float | None) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from peoria.config import TrialConfig
-from peoria.data import CROP_PX, Batches, SplitData, centre_crops
+from peoria.data import CROP_PX, Batches, SplitData
 from peoria.errors import WeightsError
+from peoria.evaluate import fill_centre
 from shards.cache import built_once
 
 if TYPE_CHECKING:
@@ -100,48 +100,74 @@ def views_seed(identity: str) -> int:
     return int.from_bytes(hashlib.sha256(f"views/{identity}".encode()).digest()[:8], "big")
 
 
-def _crops(split: SplitData, views: int, identity: str) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Rows, their views and their crops: views 0, 1, … are the first, second, … pass of the stream that a trial of that seed would see."""
-    num = len(split)
-    if views == CENTRE:
-        for start, crops in zip(range(0, num, BATCH_SIZE), centre_crops(split.pixels, BATCH_SIZE), strict=True):
-            yield np.arange(start, start + len(crops)), np.zeros(len(crops), np.int64), crops
-        return
-    batches = Batches(split.pixels, np.zeros(num), np.arange(num), BATCH_SIZE, views_seed(identity))
-    for start in range(0, num * views, BATCH_SIZE):
-        positions = np.arange(start, min(start + BATCH_SIZE, num * views))
-        rows, _ = batches.draw(start, start + BATCH_SIZE)
-        crops, _ = batches.fill(start, np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8))
-        yield rows[: len(positions)], positions // num, crops[: len(positions)]
+@dataclass(frozen=True)
+class _Crops:
+    """The crops of all views as one stream: views 0, 1, … are the first, second, … pass of the stream that a trial of that seed would see."""
+
+    split: SplitData
+    views: int
+    identity: str
+
+    def __len__(self) -> int:
+        return len(self.split) * max(self.views, 1)
+
+    @cached_property
+    def _batches(self) -> Batches:
+        num = len(self.split)
+        return Batches(self.split.pixels, np.zeros(num), np.arange(num), BATCH_SIZE, views_seed(self.identity))
+
+    def places(self, start: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and views of the batch at position ``start``."""
+        positions = np.arange(start, min(start + BATCH_SIZE, len(self)))
+        rows = positions if self.views == CENTRE else self._batches.draw(start, start + BATCH_SIZE)[0][: len(positions)]
+        return rows, positions // len(self.split)
+
+    def fill(self, start: int, out: np.ndarray) -> int:
+        """That batch into ``out`` (uint8 [BATCH_SIZE, 227, 227, 3]); the number of its crops."""
+        num = min(BATCH_SIZE, len(self) - start)
+        if self.views == CENTRE:
+            fill_centre(self.split.pixels, start, start + num, out)
+        else:
+            self._batches.fill(start, out)
+        return num
 
 
 def _compute(trunk: FrozenTrunk, split: SplitData, views: int, out: np.ndarray) -> None:
-    """Batches side by side, one a core and each by one thread: the bits do not depend on the number of cores, and whoever else would train waits
-    for this."""
+    """On a CPU, batches side by side, one a core and each by one thread: the bits do not depend on the number of cores, and whoever else would
+    train waits for this."""
     import torch
 
-    net, device, autocast = trunk.net, trunk.device, trunk.autocast
-    num_workers = len(os.sched_getaffinity(0)) if device.type == "cpu" else 1
+    from peoria.feeding import Feeder
 
-    def forward(crops: np.ndarray) -> np.ndarray:
+    net, device, autocast = trunk.net, trunk.device, trunk.autocast
+    crops, buffer = _Crops(split, views, trunk.identity), ((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
+    starts = iter(range(0, len(crops), BATCH_SIZE))
+    feeders = [Feeder(crops.fill, [buffer], device, step=BATCH_SIZE, stop=len(crops)) for _ in range(num_workers(device.type))]
+
+    def forward(pixels: "torch.Tensor") -> np.ndarray:
         with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
-            return np.asarray(net.features(net.preprocess(torch.from_numpy(crops).to(device))).cpu().numpy())
+            return np.asarray(net.features(net.preprocess(pixels)).cpu().numpy())
 
     was_training, threads = net.training, torch.get_num_threads()
     net.eval()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(num_workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            crops = _crops(split, views, trunk.identity)
-            while group := list(islice(crops, num_workers)):
-                for (rows, view, _), found in zip(group, pool.map(forward, [batch for _, _, batch in group]), strict=True):
+        with ThreadPoolExecutor(len(feeders), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            while group := list(islice(starts, len(feeders))):
+                batches = [feeder.batch(start)[0] for feeder, start in zip(feeders, group, strict=False)]
+                for start, found in zip(group, pool.map(forward, batches), strict=True):
                     largest = float(np.abs(found).max())
                     if not largest <= LARGEST:  # not finite too
                         raise WeightsError(
                             f"weights: features of {trunk.config.net} up to {largest:g}; at most {LARGEST:,.0f} for a frozen trunk",
                             hint="other weights, another head, or trunk='trained'",
                         )
-                    out[rows, view] = found
+                    out[crops.places(start)] = found
     finally:
         torch.set_num_threads(threads)
         net.train(was_training)
+
+
+def num_workers(device_type: str) -> int:
+    """How many batches are computed at once: one a core of a CPU, one on a GPU, where the next is made meanwhile."""
+    return len(os.sched_getaffinity(0)) if device_type == "cpu" else 1

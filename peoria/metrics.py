@@ -161,6 +161,17 @@ def owner_units(owners: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
     return units, np.bincount(units).astype(np.float64)
 
 
+def effective_owners(owners: ArrayLike) -> float:
+    """How many owners of equal size would say as much about the spread of an estimate: (Σm²)² / Σm⁴ of owners of m pictures (or pairs).
+
+    The effective number of clusters of Carter, Schnepel & Steigerwald (2017, "Asymptotic Behavior of a t-Test Robust to Cluster
+    Heterogeneity", Review of Economics and Statistics 99:698-709), 1 / Σγ² of the shares γ of the variance, with a share taken as m²: of
+    owners whose pictures are alike. That is on the safe side. An unknown owner (``""``) is a unit of its own.
+    """
+    squares = owner_units(owners)[1] ** 2
+    return float(squares.sum() ** 2 / (squares @ squares))
+
+
 def expected_best_of(n: int, se: float) -> float:
     """What the best of ``n`` trials without skill is expected to show: ``se`` times the mean of the largest of ``n`` standard normals.
 
@@ -175,6 +186,33 @@ def expected_best_of(n: int, se: float) -> float:
         return 0.0
     value, _ = quad(lambda x: x * n * math.exp(norm.logpdf(x) + (n - 1) * norm.logcdf(x)), -12, 12, points=[0, 3], limit=200)
     return float(se * value)
+
+
+def expected_best_of_curve(values: ArrayLike) -> Floats:
+    """Expected best of n of these N trials, for n = 1 … N: [N], of values [N] of which more is better.
+
+    The mean over all subsets of n, which has no bias for n trials of the same search: Σᵢ C(i−1, n−1) / C(N, n)·x₍ᵢ₎, x₍ᵢ₎ the i-th smallest
+    (Tang et al. 2020, "Showing Your Work Doesn't Always Work", ACL). The estimate of Dodge et al. (2019), with replacement,
+    falls short.
+    """
+    ordered = np.sort(_column("values", values))[::-1]  # the largest first
+    if not np.isfinite(ordered).all():
+        raise PeoriaError("values: not all are finite; a trial that diverged counts as the lowest value of its metric")
+    num = len(ordered)
+    rank = np.arange(num, 1, -1)  # i = N … 2
+    curve = np.empty(num)
+    for n in range(1, num + 1):
+        # from one weight to the next by a factor (i − n) / (i − 1) ≤ 1: no binomial overflows
+        weights = np.cumprod(np.concatenate([[n / num], np.maximum(rank - n, 0) / (rank - 1)]))
+        curve[n - 1] = weights @ ordered
+    return curve
+
+
+def spearman_brown(r: float) -> float:
+    """Reliability of a whole from the correlation ``r`` of its two halves: 2r / (1 + r) (Spearman 1910; Brown 1910)."""
+    if not -1 < r <= 1:
+        raise PeoriaError(f"r: {r}; a correlation above -1 and at most 1 is needed")
+    return 2 * r / (1 + r)
 
 
 def detectable(se: float) -> float:

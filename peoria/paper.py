@@ -71,5 +71,5 @@ def paper_label(task: str, config: dict[str, Any]) -> str:
     """What such a trial may be called: the paper's own name only where net, weights, length and the whole net's training are the paper's."""
     frozen = config.get("trunk") == "frozen"
     same = all(config.get(name) == value for name, value in PAPER_NET.items()) and config.get("weights") is not None
-    same = same and config.get("pictures") == PAPER[task]["pictures"].value and not frozen
+    same = same and config.get("pictures") == PAPER[task]["pictures"].value and not frozen and config.get("subset") is None
     return f"the paper's {task}" if same else f"the paper's hyper-parameters on {config['net']} ({task}){', frozen trunk' if frozen else ''}"

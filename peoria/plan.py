@@ -18,6 +18,8 @@ from shards.cache import Outlook
 from shards.labels import Labels
 
 EFFECT_OF_INTEREST = 0.1
+MOST_WINNERS = 2  # one for views, one for favourites
+MOST_SUBSETS = 5  # trainings on parts of train
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home
             warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
     tried = try_net(sweep)
     model = tried.num_bytes
-    models = (NUM_KEPT_MODELS + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
+    num_models = NUM_KEPT_MODELS + MOST_WINNERS * (1 + sweep.seeds) + MOST_SUBSETS * bool(sweep.questions)
+    models = (num_models + (len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0)) * model
     checkpoints = 2 * concurrent * 2 * model  # weights and momentum; two while one replaces the other
     disk = models + checkpoints + tried.feature_bytes(len(train), len(val))
     free = disk_free(home)
@@ -159,6 +162,13 @@ def disk_free(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
+def afterwards(sweep: Sweep) -> str:
+    """What is trained once the search is over."""
+    again = f"the winner of each target {sweep.seeds} times more with fresh seeds" if sweep.seeds else "nothing is trained again"
+    asked = f"; that of views on parts of train too ({', '.join(sweep.questions)})" if sweep.questions else ""
+    return again + asked
+
+
 def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: int, where: str, owed: int, finished: int) -> str:
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
     fixed = len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0
@@ -168,8 +178,10 @@ def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: in
         f"{f'; and {fixed} of the paper, outside the searched space' if fixed else ''}; {concurrent} at a time, {where}",
         f"  each        {config.net} ({config.head} head), {config.pictures:,} pictures seen of {plan.num_train:,}, "
         f"{config.evaluations} evaluations on all {plan.num_val:,} val pictures",
+        f"  afterwards  {afterwards(sweep)}",
         f"  objective   {plan.objective}; its standard error on this val split is {plan.standard_error:.3f}: the best of {sweep.trials} trials "
         f"that know nothing would reach {plan.best_of_null:+.3f}",
+        *([f"  view        only pictures with {sweep.where}"] if sweep.where is not None else []),
         f"  pictures    {plan.pictures}",
         f"  disk        {plan.disk_bytes / 1e6:,.0f} MB more at most",
     ]

@@ -13,7 +13,7 @@ from peoria.crops import ArrayPictures
 from peoria.errors import PeoriaError, ReportError
 from peoria.evaluate import forward_all
 from peoria.records import TrialRecord, best_of, read_definition, read_trials, sweep_folder
-from peoria.statements import FROZEN
+from peoria.statements import FROZEN, all_said
 from peoria.tasks import get_task
 from shards.manifest import PictureRule, write_atomic
 from shards.pictures import PictureError, decode_square
@@ -69,16 +69,18 @@ def export(home: Path, name: str, out: Path) -> list[Path]:
 
 def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], verdict: dict[str, Any] | None) -> str:
     config, task = card["config"], card["task"]
+    control = f" (control {card['control']}: its counts were handed out anew; not a model of anything)" if card["control"] else ""
     units = {
         "regression": f"one output; `task.scale` in model.json turns it into {task['target']}",
         "classification": f"two outputs; the softmax of the second is the probability of {task['target']} >= 1",
         "hybrid": f"one output; `task.scale` in model.json turns it into the bin of {task['target']}, 0 for the least popular",
     }
-    judged = [verdict["headline"], *verdict["statements"]] if verdict is not None else ["not yet judged on a test split (`peoria report`)"]
+    judged = all_said(verdict) if verdict is not None else ["not yet judged on a test split (`peoria report`)"]
     lines = [
         f"# {sweep['name']}, trial {best.key}",
         "",
-        f"Network `{config['net']}`, head `{config['head']}`, task `{config['task']}`, trained on {card['num_kept']:,} pictures.",
+        f"Network `{config['net']}`, head `{config['head']}`, task `{config['task']}`, trained on {card['num_kept']:,} pictures"
+        f"{_which(sweep, config)}.",
         *([FROZEN] if config["trunk"] == "frozen" else []),
         "",
         "## Input and output",
@@ -98,10 +100,17 @@ def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], v
         "",
         "## Identity",
         "",
-        f"- data `{card['identity']}`{' (shuffled control: not a model of anything)' if card['control'] else ''}",
+        f"- data `{card['identity']}`{control}",
         f"- code `{sweep['environment']['git_commit']}`{' with changes' if sweep['environment']['git_dirty'] else ''}",
         f"- starting weights {card['weights']['source'] if card['weights'] else 'random'}",
         f"- settings `{json.dumps(config, sort_keys=True)}`",
         "",
     ]
     return "\n".join(lines)
+
+
+def _which(sweep: dict[str, Any], config: dict[str, Any]) -> str:
+    """Of which pictures, and in which order, where that is not all of train in a new order each pass."""
+    parts = [f"of those with {sweep['where']}" if sweep.get("where") else "", f"the subset {config['subset']}" if config.get("subset") else ""]
+    parts.append("each pass in the same order" if config.get("order") == "fixed" else "")
+    return "".join(f", {part}" for part in parts if part)

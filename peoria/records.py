@@ -7,6 +7,7 @@ from typing import Any
 
 from peoria.curves import read_points
 from peoria.errors import ReportError
+from peoria.probes import winners
 
 
 @dataclass(frozen=True)
@@ -15,7 +16,8 @@ class TrialRecord:
 
     key: str
     label: str
-    fixed: bool  # of the paper, outside the searched space
+    fixed: bool  # outside the searched space: of the paper, or a probe
+    of: str | None  # of a probe: the searched trial whose settings it has
     config: dict[str, Any]
     status: str  # running, done, pruned, diverged or failed
     objective: float | None
@@ -23,6 +25,10 @@ class TrialRecord:
     started_at: float  # unix seconds
     ended_at: float | None
     folder: Path
+
+    @property
+    def is_paper(self) -> bool:
+        return self.fixed and self.of is None
 
     def points(self) -> list[tuple[int, dict[str, float]]]:
         return read_points(self.folder / "points.jsonl")
@@ -58,6 +64,7 @@ def read_trials(folder: Path) -> list[TrialRecord]:
                 key=path.parent.name,
                 label=described["label"],
                 fixed=described["fixed"],
+                of=described.get("of"),
                 config=described["config"],
                 status=outcome["status"],
                 objective=outcome["objective"],
@@ -70,10 +77,16 @@ def read_trials(folder: Path) -> list[TrialRecord]:
     return found
 
 
+def winners_of(trials: list[TrialRecord]) -> dict[str, TrialRecord]:
+    """For ``views`` and, where known, ``favorites`` the finished searched trial that did best on val: `probes.winners`."""
+    done = {trial.key: trial for trial in trials if trial.status == "done" and not trial.fixed}
+    return {target: done[key] for target, key in winners({key: trial.metrics for key, trial in done.items()}).items()}
+
+
 def best_of(trials: list[TrialRecord]) -> TrialRecord | None:
-    """The highest last objective among finished searched trials, the earlier one among equals: never a curve's maximum, never a pruned one."""
-    done = [trial for trial in trials if trial.status == "done" and not trial.fixed]
-    return min(done, key=lambda trial: (-(trial.objective or 0.0), trial.key), default=None)
+    """The winner for views, whose model is used and exported: the highest last value on val among finished searched trials, never a curve's
+    maximum, never a pruned one."""
+    return winners_of(trials).get("views")
 
 
 def is_finished(folder: Path) -> bool:

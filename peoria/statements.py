@@ -4,38 +4,94 @@
 sentence names what may stand behind the correlation instead.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 FROZEN = "Frozen trunk: what was loaded stayed as it was, and a linear head was trained on its features; another experiment than fine-tuning."
-MEASURES = {"rho_views": ("Views", "ρ"), "gini_fav": ("Favourites", "Gini")}
+LINES = {"image": "Image against chance", "deep": "Deep against cheap image", "context": "Image on top of context"}
+
+
+class Names(NamedTuple):
+    """How one target is called, and its measures' keys."""
+
+    name: str
+    popularity: str
+    symbol: str
+    pooled: str
+    given_age: str
+    within_owner: str
+
+
+TARGETS = {
+    "views": Names("Views", "views", "ρ", "rho_views", "rho_given_age", "pair_accuracy"),
+    "favorites": Names("Favourites", "favourites", "Gini", "gini_fav", "fav_given_age", "fav_pair_accuracy"),
+}
 
 
 def headline(verdict: dict[str, Any]) -> str:
-    """One sentence: skill, what it may be skill at, and whether the baselines have it too."""
-    best, above = verdict["predictors"][0], verdict["above_chance"]
-    rho = f"ρ = {estimate(best['rho_views'])}"
-    if not verdict["enough_owners"]:
-        return f"Too little to judge: {verdict['test']['num_units']} owners in test, where at least {verdict['min_owners']} are needed."
-    if not above["rho_views"]:
+    """One sentence, of views: skill, what it may be skill at, and whether the baselines have it too."""
+    found, test = verdict["targets"]["views"], verdict["test"]
+    rho = f"ρ = {estimate(found['pooled'])}"
+    if not found["enough_owners"]:
+        return f"Too little to judge: {test['num_units']} owners in test, where at least {verdict['min_owners']} are needed."
+    if found["in_the_picture"]:
+        within = f"{percent(found['within_owner'])} of pairs of one owner in the right order"
+        said = f"Part of a picture's popularity is in the picture ({rho}; {within})"
+    elif not found["above_chance"]["pooled"]:
         return f"No evidence that the score tells how often a picture is viewed: {rho}."
-    if verdict["in_the_picture"]:
-        found = f"Part of a picture's popularity is in the picture ({rho}; {percent(best['pair_accuracy'])} of pairs of one owner in the right order)"
     else:
-        found = f"The score and the views correlate ({rho}), but {_explanations(verdict) or f'{_not_held(verdict)} may stand behind it'}"
-    if "rho_views" not in verdict["beats"]:
-        return f"{found}."
-    if verdict["beats"]["rho_views"]:
-        return f"{found}; the best network ranks views better than every baseline."
-    unbeaten = [named(d) for d in verdict["differences"] if d["kind"] in ("learned", "trivial") and not d["rho_views"]["low"] > 0]
-    return f"{found}; there is no evidence that the best network ranks views better than {' or '.join(unbeaten)}."
+        said = f"The score and the views correlate ({rho}), but {_explained(found) or f'{_not_held(found)} may stand behind it'}"
+    if found["beats_all_baselines"] is None:
+        return f"{said}."
+    if found["beats_all_baselines"]:
+        return f"{said}; it ranks views better than every baseline."
+    return f"{said}; there is no evidence that it ranks views better than {_unbeaten(found)}."
 
 
-def statements(verdict: dict[str, Any]) -> list[str]:
-    """All that may be said, in the order in which it should be read."""
-    if not verdict["enough_owners"]:
-        few = f"Only {verdict['test']['num_units']} owners in test: the intervals are too narrow to be believed, and nothing is claimed from them."
-        return [few, *_limits(verdict)]
-    return [*_against_chance(verdict), *_held_fixed(verdict), *_against_others(verdict), *_limits(verdict)]
+def lines(target: str, verdict: dict[str, Any]) -> list[dict[str, Any]]:
+    """The three lines of a target: ``key``, ``title``, ``claim`` (None where the data cannot tell) and ``text``."""
+    found = verdict["targets"][target]
+    if not found["enough_owners"]:
+        few = f"too little to judge: {verdict['test']['num_units']} owners in test, where at least {verdict['min_owners']} are needed."
+        return [{"key": key, "title": title, "claim": None, "text": few} for key, title in LINES.items()]
+    said = {
+        "image": (_skill(found), _image(target, verdict)),
+        "deep": (_higher(found["deep"]), _deep(target, found)),
+        "context": (_higher(found["context"]), _context(target, found, verdict["test"])),
+    }
+    return [{"key": key, "title": LINES[key], "claim": claim, "text": text} for key, (claim, text) in said.items()]
+
+
+def notes(verdict: dict[str, Any]) -> list[str]:
+    """What limits the verdict."""
+    test, openings = verdict["test"], verdict["openings"]
+    oracles = [predictor for predictor in verdict["predictors"] if predictor["kind"] == "oracle" and "rho_views" in predictor]
+    found = []
+    for oracle in oracles:
+        share = verdict["targets"]["views"]["pooled"]["value"] / oracle["rho_views"]["value"] if oracle["rho_views"]["value"] > 0 else None
+        reached = "" if share is None else f"; {100 * share:.0f} % of it was found"
+        found.append(f"A perfect reader of these planted pictures would reach ρ = {estimate(oracle['rho_views'])}{reached}.")
+    if test["num_owners"] == 0:
+        found.append("Owners unknown: intervals are per picture, leakage by owner not controlled.")
+    elif test["unknown_owner_share"] > 0:
+        share_text = f"{100 * test['unknown_owner_share']:.1f} % of the pictures"
+        found.append(f"Owners unknown for {share_text}: there, intervals are per picture, leakage by owner not controlled.")
+    number_of = openings["number"]
+    if number_of == 1:
+        found.append("Opening 1 of this test set: a claim by luck alone has a chance of at most 2.5 %.")
+    else:
+        most = f"{100 * openings['false_claims_at_most']:.1f} %"
+        kept = [names.name.lower() for t, names in TARGETS.items() if verdict["targets"].get(t, {}).get("above_chance_after_openings")]
+        held = f"corrected for that, skill stands for {' and '.join(kept)}" if kept else "corrected for that, no skill can be claimed"
+        found.append(f"Opening {number_of} of this test set: among {number_of} looks, a claim by luck alone has a chance of up to {most}; {held}.")
+    return found
+
+
+def all_said(verdict: dict[str, Any]) -> list[str]:
+    """Every sentence of a verdict, in the order in which they should be read."""
+    said = [
+        f"{TARGETS[target].name}, {line['title'].lower()}: {line['text']}" for target, found in verdict["targets"].items() for line in found["lines"]
+    ]
+    return [verdict["headline"], *said, *verdict["notes"]]
 
 
 def estimate(found: dict[str, float], sign: bool = False) -> str:
@@ -55,100 +111,86 @@ def percent(found: dict[str, float]) -> str:
 def named(predictor: dict[str, Any]) -> str:
     """How a sentence calls a predictor: "the colour ridge baseline", "the paper's regression"."""
     label: str = predictor["label"]
-    return label if predictor["kind"] in ("best", "paper") else f"the {label} baseline"
+    return f"the {label} baseline" if predictor["kind"] in ("learned", "context", "trivial") else label
 
 
-def _against_chance(verdict: dict[str, Any]) -> list[str]:
-    best = verdict["predictors"][0]
-    found = []
-    for key, (name, symbol) in MEASURES.items():
-        if key in best:
-            text = f"{symbol} = {estimate(best[key])}"
-            if verdict["above_chance"][key]:
-                found.append(f"{name}: the score and the {name.lower()} correlate: {text}, 95 % interval over owners.")
-            else:
-                found.append(f"{name}: no evidence of skill: {text}, {_covers(best[key], 0)}.")
-    return found
+def _skill(found: dict[str, Any]) -> bool | None:
+    """Whether part of it is in the picture; None where age or owner are not known well enough to tell."""
+    if {"given_age", "within_owner"} <= found.keys():
+        return bool(found["in_the_picture"])
+    return None if found["above_chance"]["pooled"] else False
 
 
-def _held_fixed(verdict: dict[str, Any]) -> list[str]:
-    best, above, test = verdict["predictors"][0], verdict["above_chance"], verdict["test"]
-    found = []
-    if "rho_given_age" in best:
-        text = f"ρ = {estimate(best['rho_given_age'])}"
-        if above["rho_given_age"]:
-            found.append(f"Given upload age, score and views still correlate: {text}.")
-        else:
-            age = ": age explains the correlation as far as these data can tell" if above["rho_views"] else ""
-            found.append(f"Given upload age, no evidence of skill: {text}, {_covers(best['rho_given_age'], 0)}{age}.")
-    else:
-        dates = f"Upload dates of {test['num_dated']:,} pictures known" if test["num_dated"] else "Upload dates unknown"
-        found.append(f"{dates}: age, which raises views, is not held fixed.")
+def _higher(found: dict[str, Any] | None) -> bool | None:
+    return None if found is None else bool(found["difference"]["low"] > 0)
+
+
+def _image(target: str, verdict: dict[str, Any]) -> str:
+    names, found, test = TARGETS[target], verdict["targets"][target], verdict["test"]
+    pairs = test[f"pairs_{target}"]
     near = f", at most {verdict['pair_days']:.0f} days apart" if test["pairs_near_in_time"] else ""
-    if "pair_accuracy" in best:
-        text = f"{percent(best['pair_accuracy'])} of {test['num_pairs']:,} pairs in the right order (50 % is chance)"
-        if above["pair_accuracy"]:
-            found.append(f"Within one owner{near}, the score still tells the more viewed picture: {text}.")
-        else:
-            cause = "owner fame or age" if near else "owner fame"
-            fame = f": {cause} explains the correlation as far as these data can tell" if above["rho_views"] else ""
-            found.append(f"Within one owner{near}, no evidence of skill: {text}, {_covers(best['pair_accuracy'], 0.5)}{fame}.")
+    measured = [f"pooled {names.symbol} = {estimate(found['pooled'])}"]
+    missing = []
+    if "given_age" in found:
+        measured.append(f"given upload age ρ = {estimate(found['given_age'])}")
+    else:
+        dates = f"upload dates of {test['num_dated']:,} pictures known" if test["num_dated"] else "upload dates unknown"
+        missing.append(f"{dates}: age, which raises {names.popularity}, is not held fixed")
+    if "within_owner" in found:
+        measured.append(f"{percent(found['within_owner'])} of {pairs['num']:,} pairs of one owner{near} in the right order (50 % is chance)")
     elif test["num_owners"]:
-        pairs = f"{test['num_pairs']:,} pairs of {test['num_pair_owners']:,} owners{near}"
-        found.append(f"Owner fame is not held fixed: {pairs}; pairs of at least {verdict['min_owners']} owners are needed.")
-    if verdict["in_the_picture"]:
-        found.append("So part of the popularity is in the picture: neither upload age nor owner fame explains all of it.")
-    elif above["rho_views"] and not _explanations(verdict):
-        found.append(f"How much of it is the picture's own cannot be told here: {_not_held(verdict)} may stand behind it.")
-    return found
+        few = f"{pairs['num']:,} pairs of {pairs['num_owners']:,} owners{near}"
+        missing.append(f"owner fame is not held fixed: {few}; pairs of at least {verdict['min_owners']} owners are needed")
+    if found["in_the_picture"]:
+        said = f"part of the {names.popularity} is in the picture"
+    elif found["above_chance"]["pooled"]:
+        said = f"score and {names.popularity} correlate, but {_explained(found) or f'{_not_held(found)} may stand behind it'}"
+    else:
+        said = "no evidence of skill"
+    smallest = [f"{names.symbol} {number(found['detectable']['pooled'])}"]
+    if "given_age" in found:
+        smallest.append(f"ρ given age {number(found['detectable']['given_age'])}")
+    if "within_owner" in found:
+        smallest.append(f"{100 * (0.5 + found['detectable']['within_owner']):.1f} % of pairs")
+    also = "".join(f"; {text}" for text in missing)
+    return f"{said}: {', '.join(measured)}{also}. Smallest effect that could be seen in 4 cases of 5: {', '.join(smallest)}."
 
 
-def _against_others(verdict: dict[str, Any]) -> list[str]:
-    """Deep against cheap, and searched against the paper's."""
-    found = []
-    for key, (name, symbol) in MEASURES.items():
-        for other in verdict["differences"]:
-            if key in other and other["kind"] in ("learned", "paper"):
-                text = f"{named(other)}: {symbol} {estimate(other[key], sign=True)}"
-                if other[key]["low"] > 0:
-                    found.append(f"{name}: more than {text}.")
-                elif other[key]["high"] < 0:
-                    found.append(f"{name}: less than {text}.")
-                else:
-                    found.append(f"{name}: no evidence of more than {text}.")
-        if key in verdict["beats"] and any(key in d and d["kind"] in ("learned", "trivial") for d in verdict["differences"]):
-            found.append(f"{name}: the best network beats all baselines: {'yes' if verdict['beats'][key] else 'no'}.")
-    return found
+def _deep(target: str, found: dict[str, Any]) -> str:
+    names, deep = TARGETS[target], found["deep"]
+    if deep is None:
+        return "no cheap image model was fitted."
+    gap = f"{names.symbol} {estimate(deep['difference'], sign=True)} against {named(deep)}, the better cheap one on val"
+    said = "more" if deep["difference"]["low"] > 0 else "less" if deep["difference"]["high"] < 0 else "no evidence of more"
+    beaten = "all baselines are beaten" if found["beats_all_baselines"] else f"not beaten: {_unbeaten(found)}"
+    return f"{said}: {gap}; {beaten}. Smallest difference that could be seen in 4 cases of 5: {number(found['detectable']['deep'])}."
 
 
-def _limits(verdict: dict[str, Any]) -> list[str]:
-    test = verdict["test"]
-    oracles = [predictor for predictor in verdict["predictors"] if predictor["kind"] == "oracle"]
-    found = [f"A perfect reader of these planted pictures would reach ρ = {estimate(oracle['rho_views'])}." for oracle in oracles]
-    if test["num_owners"] == 0:
-        found.append("Owners unknown: intervals are per picture, leakage by owner not controlled.")
-    elif test["unknown_owner_share"] > 0:
-        share = f"{100 * test['unknown_owner_share']:.1f} % of the pictures"
-        found.append(f"Owners unknown for {share}: there, intervals are per picture, leakage by owner not controlled.")
-    smallest = f"The smallest effect that this test split of {test['num_pictures']:,} pictures could have shown in 4 cases of 5"
-    return [*found, f"{smallest} is ρ = {number(test['detectable_rho'])}."]
+def _context(target: str, found: dict[str, Any], test: dict[str, Any]) -> str:
+    names, context = TARGETS[target], found["context"]
+    if context is None:
+        return "context unknown: the table has neither upload dates nor tags."
+    gain = context["difference"]
+    said = "the image adds" if gain["low"] > 0 else "the image takes away" if gain["high"] < 0 else "no evidence that the image adds anything"
+    raised = f"{names.symbol} {number(context['without']['value'])} of {context['label']} becomes {number(context['with']['value'])} with the image"
+    smallest = f"Smallest gain that could be seen in 4 cases of 5: {number(found['detectable']['context'])}."
+    return f"{said}: {raised}, {estimate(gain, sign=True)}. {smallest}"
 
 
-def _explanations(verdict: dict[str, Any]) -> str:
+def _unbeaten(found: dict[str, Any]) -> str:
+    """The baselines that are not beaten for sure."""
+    baselines = [d for d in found["differences"] if d["kind"] in ("learned", "context", "trivial")]
+    return " or ".join(named(d) for d in baselines if not d["difference"]["low"] > 0) or "chance"
+
+
+def _explained(found: dict[str, Any]) -> str:
     """What explains a pooled correlation: the first that was held fixed and left no skill; empty where none did."""
-    best, above = verdict["predictors"][0], verdict["above_chance"]
-    for key, what in (("rho_given_age", "age"), ("pair_accuracy", "owner fame")):
-        if key in best and not above[key]:
-            return f"{what} explains it as far as these data can tell"
+    for what, cause in (("given_age", "age"), ("within_owner", "owner fame")):
+        if what in found and not found["above_chance"][what]:
+            return f"{cause} explains it as far as these data can tell"
     return ""
 
 
-def _not_held(verdict: dict[str, Any]) -> str:
+def _not_held(found: dict[str, Any]) -> str:
     """What these data do not hold fixed."""
-    held = verdict["predictors"][0]
-    return " and ".join(what for key, what in (("rho_given_age", "age"), ("pair_accuracy", "owner fame")) if key not in held)
-
-
-def _covers(found: dict[str, float], chance: float) -> str:
-    text = f"{chance:g}" if chance == 0 else f"{100 * chance:.0f} %"
-    return f"the interval lies below {text}" if found["high"] < chance else f"the interval covers {text}"
+    return " and ".join(what for key, what in (("given_age", "age"), ("within_owner", "owner fame")) if key not in found)

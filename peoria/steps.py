@@ -14,6 +14,7 @@ from peoria.config import TrialConfig
 from peoria.data import CROP_PX, Batches, Dataset, SplitData
 from peoria.evaluate import forward_all
 from peoria.features import CENTRE, FrozenTrunk
+from peoria.feeding import Feeder
 from peoria.models import PopularityNet
 from peoria.tasks import FittedTask
 
@@ -42,22 +43,28 @@ class WholeNet:
     fitted: FittedTask
     batches: Batches
     val: SplitData
+    length: int  # of the stream, in pictures
     autocast: torch.dtype | None
 
     def __post_init__(self) -> None:
-        self._buffer = np.empty((self.batches.batch_size, CROP_PX, CROP_PX, 3), dtype=np.uint8)
+        size = self.batches.batch_size
+        buffers = [((size, CROP_PX, CROP_PX, 3), np.dtype(np.uint8)), ((size,), self.batches.encoded.dtype)]
+        self.feeder = Feeder(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
 
     @property
     def trained(self) -> nn.Module:
         return self.net
 
     def loss(self, position: int) -> Tensor:
-        device = self.net.head.weight.device
-        crops, encoded = self.batches.fill(position, self._buffer)
-        torch.manual_seed(derived_seed(self.batches.seed, position))  # dropout depends on the position alone
-        images = self.net.preprocess(torch.from_numpy(crops).to(device))
-        with torch.autocast(device.type, self.autocast, enabled=self.autocast is not None):
-            return self.fitted.loss(self.net(images), torch.from_numpy(encoded).to(device))
+        crops, encoded = self.feeder.batch(position)
+        seed_dropout(derived_seed(self.batches.seed, position), crops.device)
+        images = self.net.preprocess(crops)
+        with torch.autocast(crops.device.type, self.autocast, enabled=self.autocast is not None):
+            return self.fitted.loss(self.net(images), encoded)
+
+    def _fill(self, position: int, pixels: np.ndarray, targets: np.ndarray) -> int:
+        crops, targets[:] = self.batches.fill(position, pixels)
+        return len(crops)
 
     def outputs(self) -> np.ndarray:
         return forward_all(self.net, self.val.pixels, device=self.net.head.weight.device, autocast=self.autocast)
@@ -70,8 +77,15 @@ class HeadAlone:
     net: PopularityNet
     fitted: FittedTask
     batches: Batches
+    length: int  # of the stream, in pictures
     train_features: np.ndarray  # float16 [N, views, F]
     val_features: np.ndarray  # float16 [N, 1, F]
+
+    def __post_init__(self) -> None:
+        self._flat = self.train_features.reshape(-1, self.train_features.shape[2])
+        size = self.batches.batch_size
+        buffers = [((size, self.train_features.shape[2]), self.train_features.dtype), ((size,), self.batches.encoded.dtype)]
+        self._feeder = Feeder(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
 
     @property
     def trained(self) -> nn.Module:
@@ -84,18 +98,23 @@ class HeadAlone:
         return rows, views
 
     def loss(self, position: int) -> Tensor:
-        rows, views = self.draw(position)
-        device = self.net.head.weight.device
-        return self.fitted.loss(self._head(self.train_features[rows, views]), torch.from_numpy(self.batches.encoded[rows]).to(device))
+        features, encoded = self._feeder.batch(position)
+        return self.fitted.loss(self._head(features), encoded)
 
     def outputs(self) -> np.ndarray:
         with torch.inference_mode():
             starts = range(0, len(self.val_features), HEAD_BATCH)
-            parts = [self._head(np.array(self.val_features[start : start + HEAD_BATCH, 0])).cpu().numpy() for start in starts]
+            parts = [self._head(torch.from_numpy(np.array(self.val_features[start : start + HEAD_BATCH, 0]))).cpu().numpy() for start in starts]
         return np.concatenate(parts).astype(np.float64)
 
-    def _head(self, found: np.ndarray) -> Tensor:
-        outputs: Tensor = self.net.head(torch.from_numpy(found).to(self.net.head.weight.device).float())
+    def _fill(self, position: int, features: np.ndarray, targets: np.ndarray) -> int:
+        rows, views = self.draw(position)
+        np.take(self._flat, rows * self.train_features.shape[1] + views, axis=0, out=features, mode="clip")  # "raise" would copy twice
+        targets[:] = self.batches.encoded[rows]
+        return len(rows)
+
+    def _head(self, features: Tensor) -> Tensor:
+        outputs: Tensor = self.net.head(features.to(self.net.head.weight.device).float())
         return outputs
 
 
@@ -104,11 +123,19 @@ def make_steps(
 ) -> Steps:
     """The head alone where nothing else can change, the whole net otherwise."""
     if not net.trunk_is_frozen:
-        return WholeNet(net, fitted, batches, dataset.val, autocast)
+        return WholeNet(net, fitted, batches, dataset.val, config.pictures, autocast)
     trunk = FrozenTrunk(net, config, dataset.identity)
     of_train = trunk.features(dataset.train, config.num_views, dataset.cache, dataset.cache_bytes)
     of_val = trunk.features(dataset.val, CENTRE, dataset.cache, dataset.cache_bytes)
-    return HeadAlone(net, fitted, batches, of_train, of_val)
+    return HeadAlone(net, fitted, batches, config.pictures, of_train, of_val)
+
+
+def seed_dropout(seed: int, device: torch.device) -> None:
+    """For this batch alone, so that what is dropped depends on its position. `torch.manual_seed` would look for every kind of device, 80 µs a
+    batch."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def derived_seed(seed: int, position: int) -> int:

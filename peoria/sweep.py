@@ -4,23 +4,31 @@ import json
 import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from peoria.baselines import all_baselines
 from peoria.book import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
-from peoria.config import Control, Sweep
+from peoria.config import Sweep
+from peoria.context import context_baseline
+from peoria.controls import Control, refuse_control
 from peoria.data import Dataset, open_dataset
 from peoria.definition import refuse_another, write_definition
 from peoria.lock import sweep_lock
 from peoria.plan import make_plan, pictures_text, render_plan
+from peoria.probes import time_cutoff
 from peoria.records import sweep_folder
 from peoria.trial import messages
+from peoria.where import view_identity, view_labels
 from shards.cache import outlook
 from shards.read import ShardSet
+
+if TYPE_CHECKING:
+    from peoria.executor import RayAside
 
 FINISHED = "finished.json"
 EXIT_INCOMPLETE = 3
@@ -38,7 +46,7 @@ class RunOptions:
     cpus_per_trial: int = 1
     gpus_per_trial: float = 0.0
     local: bool = False  # in this process, one after another
-    control: Control | None = None
+    control: str | None = None  # the name of one, as shuffle or plant-colour-0.45
     tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
     storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
     cache_dir: Path | None = None  # where a node keeps its decoded copy, best on a disk of its own; None: under home
@@ -55,7 +63,7 @@ class SweepResult:
 
     folder: Path
     counts: dict[str, int]
-    best: str | None
+    best: str | None  # the winner for views
     undelivered: str | None  # what MLflow has not got yet
 
     @property
@@ -79,6 +87,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
     if options.trials is not None:
         sweep = sweep.model_copy(update={"trials": options.trials})
     if options.control is not None:
+        Control.parse(options.control)
         sweep = sweep.model_copy(update={"name": f"{sweep.name}-{options.control}"})
     if not options.local:
         from peoria.executor import refuse_without_token
@@ -87,45 +96,60 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
     folder = sweep_folder(options.home, sweep.name)
     with sweep_lock(folder, sweep.name):
         shard_set = ShardSet(Path(sweep.shards))
-        refuse_another(folder, sweep, shard_set.manifest.identity, options.storage)
+        refuse_another(folder, sweep, view_identity(shard_set.manifest.identity, sweep.where), options.storage)
         shard_set.verify_files(["train", "val"])
+        train, val = (view_labels(shard_set, split, sweep.where) for split in ("train", "val"))
+        if options.control is not None:
+            for split, labels in (("train", train), ("val", val)):
+                refuse_control(options.control, labels, split)
         concurrent = options.concurrent or default_concurrency(options)
         plan = make_plan(
             sweep,
-            shard_set.labels("train"),
-            shard_set.labels("val"),
+            train,
+            val,
             concurrent=concurrent,
             home=options.home,
             pictures=pictures_text(outlook(shard_set, ["train", "val"], options.cache, options.cache_bytes), options.cache),
         )
         write_definition(folder, sweep, shard_set, plan, control=options.control, storage=options.storage)
-        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial)
+        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial, cutoff=lambda: time_cutoff(train))
         counts = book.counts()
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
         say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
         (folder / FINISHED).unlink(missing_ok=True)
-        dataset = open_dataset(shard_set.root, options.cache, control=options.control, budget_bytes=options.cache_bytes, say=say)
-        with tracking(folder, options, say) as projector:
-            write_baselines(folder, sweep, dataset, say)
-            status = "failed"
-            try:
-                execute(book, sweep, options, concurrent, say)
-                if book.gave_up is not None:
-                    say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{book.gave_up}")
-                left = book.counts()
-                status = "failed" if book.gave_up else "interrupted" if left["owed"] + left["fixed_owed"] else "finished"
-            except KeyboardInterrupt:
-                status = "interrupted"
-                raise
-            finally:
-                write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
-                draw_plots(book, folder)
-        ranking = book.ranking()
-        best = f"{ranking[0].number:04d}" if ranking else None
-        return SweepResult(folder, book.counts(), best, projector.undelivered)
+        with aside(book, options, concurrent) as ray_aside:
+            dataset = open_dataset(
+                shard_set.root, options.cache, control=options.control, where=sweep.where, budget_bytes=options.cache_bytes, say=say
+            )
+            with tracking(folder, options, say) as projector:
+                write_baselines(folder, sweep, dataset, say)
+                status = "failed"
+                try:
+                    execute(book, sweep, options, concurrent, say, ray_aside)
+                    if book.gave_up is not None:
+                        say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{book.gave_up}")
+                    left = book.counts()
+                    status = "failed" if book.gave_up else "interrupted" if left["owed"] + left["fixed_owed"] else "finished"
+                except KeyboardInterrupt:
+                    status = "interrupted"
+                    raise
+                finally:
+                    write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
+                    draw_plots(book, folder)
+        return SweepResult(folder, book.counts(), book.winners().get("views"), projector.undelivered)
 
 
-def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int, say: Say) -> None:
+def aside(book: TrialBook, options: RunOptions, concurrent: int) -> AbstractContextManager["RayAside | None"]:
+    """Ray where trials are owed to it, starting while the pictures are decoded and the baselines fitted."""
+    counts = book.counts()
+    if options.local or counts["owed"] + counts["fixed_owed"] == 0:
+        return nullcontext()
+    from peoria.executor import RayAside
+
+    return RayAside(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
+
+
+def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int, say: Say, ray_aside: "RayAside | None") -> None:
     def spec(assignment: Assignment) -> dict[str, Any]:
         return {
             "key": assignment.key,
@@ -135,6 +159,7 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
             "cache": str(options.cache.resolve()),
             "cache_bytes": options.cache_bytes,
             "control": options.control,
+            "where": sweep.where,
         }
 
     def ended(key: str) -> None:
@@ -158,9 +183,10 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
             running.close()
         return
 
-    from peoria.executor import Desk, connect, disconnect, run_with_ray
+    from peoria.executor import Desk, run_with_ray
 
-    connect(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
+    assert ray_aside is not None
+    ray_aside.wait()
     try:
         run_with_ray(
             Desk(book, spec, ended, {}),
@@ -171,7 +197,7 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
             seconds=seconds,
         )
     finally:
-        disconnect()
+        ray_aside.leave()
 
 
 def progress_line(book: TrialBook, key: str) -> str:
@@ -210,7 +236,10 @@ def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> N
         return
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
     names = []
-    for baseline in all_baselines(dataset, config, sweep.space.task):
+    baselines = all_baselines(dataset, config, sweep.space.task)
+    if (context := context_baseline(dataset, sweep.space.task)) is not None:
+        baselines.append(context)
+    for baseline in baselines:
         scores = baseline.predict(dataset.val)
         found = scores.metrics(dataset.val.labels)
         metrics = {f"val/{name}": value for name, value in found.items() if "(" not in name}

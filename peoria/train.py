@@ -1,7 +1,8 @@
 """One training run: settings and a data set in, reports out. Knows nothing of the sweep it may be part of.
 
-Everything random is derived from (seed, position in the stream), so a run that is killed at any instant and resumed on the same device
-and number of threads ends with the same bits as one that was not.
+Everything random is derived from (seed, position in the stream), so a run that is killed at any instant and resumed on the same CPU
+and number of threads ends with the same bits as one that was not; on a GPU it ends with the same numbers up to rounding, for there cuDNN and
+atomic additions are free in their order.
 """
 
 import io
@@ -18,6 +19,7 @@ from peoria.config import TrialConfig
 from peoria.data import Batches, Dataset
 from peoria.errors import DivergedError
 from peoria.evaluate import network_metrics, objective_name
+from peoria.subsets import subset_mask
 from peoria.targets import counts, kept_by_cut
 from peoria.tasks import get_task
 from shards.manifest import write_atomic
@@ -49,14 +51,16 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     import torch
 
     from peoria.models import build, place
+    from peoria.models.precision import FLOAT32_ON_CUDA
     from peoria.optim import Schedule, make_optimizer, set_learning_rate
     from peoria.steps import make_steps
 
     torch.set_num_threads(config.threads)
     labels = dataset.train.labels
     y = counts(labels, config.target_name)
-    keep = kept_by_cut(labels, config.outlier_sd)
-    fitted = get_task(config.task).fit(y, y[keep], config.target_scale, config.target_name)
+    subset = np.flatnonzero(subset_mask(labels, config.subset, dataset.identity))  # a study that has no more: cut and constants come from it too
+    rows = subset[kept_by_cut(labels.take(subset), config.outlier_sd)]
+    fitted = get_task(config.task).fit(y[subset], y[rows], config.target_scale, config.target_name)
     net, loaded = build(
         config.net,
         head=config.head,
@@ -75,6 +79,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         "device": device.type,
         "autocast": str(autocast),
         "torch": str(torch.__version__),
+        **({"float32": FLOAT32_ON_CUDA} if device.type == "cuda" else {}),
     }
     resumed = load_checkpoint(folder, settings)
     if resumed is not None:
@@ -91,7 +96,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         weight_decay=config.weight_decay,
     )
     schedule = Schedule(config.schedule, config.pictures, config.schedule_gamma, config.schedule_pictures)
-    batches = Batches(dataset.train.pixels, fitted.encode(y), np.flatnonzero(keep), config.batch_size, config.seed)
+    batches = Batches(dataset.train.pixels, fitted.encode(y), rows, config.batch_size, config.seed, config.order == "fixed")
     steps = make_steps(config, dataset, net, fitted, batches, autocast)
     objective = objective_name(dataset.val.labels)
 
@@ -139,8 +144,9 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
                 "identity": dataset.identity,
                 "control": dataset.control,
                 "preprocessing": net.preprocessing,
-                "num_train": len(labels),
-                "num_kept": int(keep.sum()),
+                "precision": {name: settings[name] for name in ("device", "autocast", "torch", "float32") if name in settings},
+                "num_train": len(subset),
+                "num_kept": len(rows),
                 "weights": None if loaded is None else {"source": loaded.source, "sha256": loaded.sha256, "matched": len(loaded.matched)},
                 "objective": objective,
                 "metrics": values,

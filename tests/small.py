@@ -38,5 +38,7 @@ def small_sweep(shards: Path, **changes: object) -> Sweep:
         ),
         "shared": trial_config().model_dump(include={"net", "target_scale", "pictures", "batch_size", "evaluations", "curve_points", "schedule"}),
         "startup_per_task": 1,
+        "seeds": 0,
+        "questions": (),
     }
     return Sweep.model_validate(settings | changes)

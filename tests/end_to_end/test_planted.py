@@ -22,11 +22,13 @@ from scipy.stats import norm, rankdata
 
 from peoria import bootstrap, confounds, metrics
 from peoria.baselines import age_days
-from peoria.config import Control, Point, Sweep
+from peoria.config import Point, Sweep
 from peoria.data import open_dataset
 from peoria.plant import PLANTS, plant
-from peoria.report import SCORES, report
+from peoria.report import report
+from peoria.scored import SCORES
 from peoria.space import LogUniform, Space
+from peoria.statements import all_said
 from peoria.sweep import RunOptions, SweepResult, run_sweep
 from peoria.targets import counts, kept_by_cut
 from peoria.tasks import get_task
@@ -64,23 +66,32 @@ class Judged:
     verdict: dict[str, Any]
 
     def predictor(self, name: str) -> dict[str, Any]:
-        """By its name, or ``best``."""
+        """By its name, or by its kind, as ``recipe``."""
         found: dict[str, Any] = next(p for p in self.verdict["predictors"] if name in (p["name"], p["kind"]))
         return found
 
-    def difference(self, name: str) -> dict[str, float]:
-        """Best − other in rho_views, paired."""
-        found: dict[str, float] = next(d["rho_views"] for d in self.verdict["differences"] if d["name"] == name)
+    @property
+    def views(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.verdict["targets"]["views"]
         return found
 
-    def said(self, beginning: str) -> str:
-        """The one statement that begins so."""
-        (found,) = [statement for statement in self.verdict["statements"] if statement.startswith(beginning)]
-        return str(found)
+    @property
+    def claims(self) -> dict[str, bool | None]:
+        """Of the three lines on views."""
+        return {line["key"]: line["claim"] for line in self.views["lines"]}
+
+    @property
+    def said(self) -> str:
+        return "\n".join(all_said(self.verdict))
+
+    def difference(self, name: str) -> dict[str, float]:
+        """Recipe − other in rho_views, paired."""
+        found: dict[str, float] = next(d["difference"] for d in self.views["differences"] if d["name"] == name)
+        return found
 
     @property
     def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
-        """The best network's scores of the test pictures, and what they were judged by, as the report stored them."""
+        """The shipped network's scores of the test pictures, and what they were judged by, as the report stored them."""
         with np.load(self.folder / "report" / SCORES) as arrays:
             columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
             return arrays[f"trial-{self.verdict['best']['key']}|views"], Labels(**columns)
@@ -100,7 +111,7 @@ class Worlds:
         shutil.rmtree(root / "pictures")
         return root / "shards"
 
-    def run(self, sweep: Sweep, *, control: Control | None = None, trials: int | None = None) -> SweepResult:
+    def run(self, sweep: Sweep, *, control: str | None = None, trials: int | None = None) -> SweepResult:
         options = RunOptions(home=self.home, local=True, tracking="off", control=control, trials=trials)
         result = run_sweep(sweep, options, say=lambda line: None)
         assert result.complete
@@ -111,14 +122,16 @@ class Worlds:
             return report(self.home, name, tracking="off", say=lambda line: None)
 
     @functools.cache  # noqa: B019
-    def judged(self, name: str, control: Control | None = None) -> Judged:
-        sweep = Sweep(name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1)
+    def judged(self, name: str, control: str | None = None) -> Judged:
+        sweep = Sweep(
+            name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1, seeds=2, questions=()
+        )
         folder = self.run(sweep, control=control).folder
         found = Judged(folder, self.report(folder.name))
-        columns = {"best": "rho_views", "colour-ridge": "rho_views"} | ({} if control else {"oracle": "rho_views"})
+        columns = {"recipe": "rho_views", "colour-ridge": "rho_views"} | ({} if control else {"oracle": "rho_views"})
         figures = [f"{column} {written(found.predictor(column)[key])}" for column, key in columns.items()]
-        figures += [f"{key} {written(found.predictor('best')[key])}" for key in ("rho_given_age", "pair_accuracy")]
-        print(f"\n{folder.name}: {', '.join(figures)}; best − ridge {written(found.difference('colour-ridge'))}")
+        figures += [f"{key} {written(found.predictor('recipe')[key])}" for key in ("rho_given_age", "pair_accuracy")]
+        print(f"\n{folder.name}: {', '.join(figures)}; recipe − ridge {written(found.difference('colour-ridge'))}")
         return found
 
 
@@ -154,28 +167,25 @@ def low_of(samples: np.ndarray) -> float:
 
 def test_both_are_found_and_more_than_any_baseline_sees(worlds: Worlds) -> None:
     both = worlds.judged("both")
-    oracle, best = both.predictor("oracle")["rho_views"], both.predictor("best")["rho_views"]
-    assert best["value"] >= 0.7 * oracle["value"] > 0.4
+    oracle, recipe = both.predictor("oracle")["rho_views"], both.predictor("recipe")["rho_views"]
+    assert recipe["value"] >= 0.7 * oracle["value"] > 0.4
     for baseline in ("colour-ridge", "age-only", "random-score"):
         assert both.difference(baseline)["low"] > 0, baseline
-    assert both.verdict["in_the_picture"]
-    assert both.verdict["beats"]["rho_views"]
+    assert both.claims == {"image": True, "deep": True, "context": True}
+    assert both.views["beats_all_baselines"]
     assert both.verdict["headline"].startswith("Part of a picture's popularity is in the picture (ρ = ")
-    assert both.verdict["headline"].endswith("; the best network ranks views better than every baseline.")
-    assert both.said("So part of the popularity is in the picture")
-    assert both.said("Views: more than the colour ridge baseline")
+    assert both.verdict["headline"].endswith("; it ranks views better than every baseline.")
 
 
 def test_colour_alone_is_not_told_as_more_than_the_ridge_sees(worlds: Worlds) -> None:
     colour = worlds.judged("colour")
-    assert colour.said("Views: no evidence of more than the colour ridge baseline: ρ ")
-    assert not colour.verdict["beats"]["rho_views"]
-    assert colour.verdict["headline"].endswith("; there is no evidence that the best network ranks views better than the colour ridge baseline.")
     # it is in the picture all the same, and the network sees it: the ridge is good, not the network bad
-    assert colour.verdict["in_the_picture"]
+    assert colour.claims == {"image": True, "deep": False, "context": True}
+    assert not colour.views["beats_all_baselines"]
+    assert colour.verdict["headline"].endswith("; there is no evidence that it ranks views better than the colour ridge baseline.")
     for baseline in ("age-only", "random-score"):
         assert colour.difference(baseline)["low"] > 0, baseline
-    assert colour.predictor("best")["rho_views"]["value"] >= 0.9 * colour.predictor("oracle")["rho_views"]["value"]
+    assert colour.predictor("recipe")["rho_views"]["value"] >= 0.9 * colour.predictor("oracle")["rho_views"]["value"]
 
 
 # -- what is not
@@ -183,42 +193,39 @@ def test_colour_alone_is_not_told_as_more_than_the_ridge_sees(worlds: Worlds) ->
 
 def test_shuffled_counts_are_told_by_nobody(worlds: Worlds) -> None:
     shuffled = worlds.judged("both", "shuffle")
-    best = shuffled.predictor("best")
-    assert holds(best["rho_views"], 0)
-    assert holds(best["rho_given_age"], 0)
-    assert holds(best["pair_accuracy"], 0.5)
-    assert not any(shuffled.verdict["above_chance"].values())
-    assert not shuffled.verdict["in_the_picture"]
-    assert not shuffled.verdict["beats_all_baselines"]
+    recipe = shuffled.predictor("recipe")
+    assert holds(recipe["rho_views"], 0)
+    assert holds(recipe["rho_given_age"], 0)
+    assert holds(recipe["pair_accuracy"], 0.5)
+    assert not any(shuffled.views["above_chance"].values())
+    assert not any(line["claim"] for target in shuffled.verdict["targets"].values() for line in target["lines"])
+    assert not shuffled.views["beats_all_baselines"]
     assert not any(predictor["kind"] == "oracle" for predictor in shuffled.verdict["predictors"])  # what was planted is nobody's count now
     assert shuffled.verdict["headline"].startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
-    for measure in ("Views", "Favourites"):
-        assert shuffled.said(f"{measure}: no evidence of skill")
-    assert not any("more than" in line and "no evidence" not in line for line in shuffled.verdict["statements"])
+    assert shuffled.said.count("no evidence of skill") == 2
     # control: the same pictures, settings and counts, each count with its own picture
-    assert worlds.judged("both").verdict["above_chance"]["rho_views"]
+    assert worlds.judged("both").views["above_chance"]["pooled"]
     assert sorted(shuffled.scores_and_labels[1].views) == sorted(worlds.judged("both").scores_and_labels[1].views)
 
 
 def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     owner = worlds.judged("owner")
-    best = owner.predictor("best")
-    assert holds(best["pair_accuracy"], 0.5)
-    assert not owner.verdict["in_the_picture"]
-    assert not owner.verdict["beats"]["rho_views"]
+    recipe = owner.predictor("recipe")
+    assert holds(recipe["pair_accuracy"], 0.5)
+    assert owner.claims["image"] is False
+    assert not owner.views["beats_all_baselines"]
     assert "owner fame explains it as far as these data can tell" in owner.verdict["headline"]
-    assert "owner fame or age explains the correlation as far as these data can tell" in owner.said("Within one owner")
-    assert "is in the picture" not in " ".join([owner.verdict["headline"], *owner.verdict["statements"]])
+    assert "views is in the picture" not in owner.said
     # control: the pooled number alone would have claimed skill, and given age as well
-    assert best["rho_views"]["low"] > 0
-    assert best["rho_given_age"]["low"] > 0
+    assert recipe["rho_views"]["low"] > 0
+    assert recipe["rho_given_age"]["low"] > 0
     # control: as much pooled correlation that also holds inside owners would have been seen there
     _, labels = owner.scores_and_labels
-    score = as_skilled(labels, best["rho_views"]["value"])
+    score = as_skilled(labels, recipe["rho_views"]["value"])
     pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS)
     samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
     assert samples is not None
-    assert metrics.spearman(score, labels.views) < best["rho_views"]["value"] + 0.1
+    assert metrics.spearman(score, labels.views) < recipe["rho_views"]["value"] + 0.1
     assert low_of(samples["skilled"]) > 0.5
 
 
@@ -227,7 +234,7 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
     score, labels = owner.scores_and_labels
     unknown = np.full(len(labels), "")
     low, high = bootstrap.interval(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
-    best = owner.predictor("best")["rho_views"]
+    best = owner.predictor("shipped")["rho_views"]
     assert best["high"] - best["low"] > 1.3 * (high - low)
     # control: where the counts have lost their owners, both are the same
     score, labels = worlds.judged("both", "shuffle").scores_and_labels
@@ -239,18 +246,17 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
 
 def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
     age = worlds.judged("age")
-    best = age.predictor("best")
-    assert holds(best["rho_given_age"], 0)
-    assert not age.verdict["in_the_picture"]
+    recipe = age.predictor("recipe")
+    assert holds(recipe["rho_given_age"], 0)
+    assert age.claims["image"] is False
     assert "age explains it as far as these data can tell" in age.verdict["headline"]
-    assert age.said("Given upload age, no evidence of skill").endswith(": age explains the correlation as far as these data can tell.")
-    assert "is in the picture" not in " ".join([age.verdict["headline"], *age.verdict["statements"]])
+    assert "views is in the picture" not in age.said
     # control: the pooled number alone would have claimed skill
-    assert best["rho_views"]["low"] > 0
+    assert recipe["rho_views"]["low"] > 0
     # control: as much pooled correlation that also holds among pictures of one age would have been seen there
     _, labels = age.scores_and_labels
     samples = confounds.bootstrap_given_age(
-        {"skilled": as_skilled(labels, best["rho_views"]["value"])}, labels.views, age_days(labels), labels.owners
+        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, age_days(labels), labels.owners
     )
     assert low_of(samples["skilled"]) > 0
 
@@ -271,6 +277,8 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
         shared=SHARED,
         startup_per_task=1,
         prune=False,
+        seeds=0,
+        questions=(),
     )
     folder = worlds.run(sweep).folder
     val = open_dataset(shards, worlds.home / "cache").val.labels
@@ -327,13 +335,15 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
         shared=SHARED | {"pictures": 4000},
         startup_per_task=1,
         prune=False,
+        seeds=0,
+        questions=(),
     )
     path = worlds.home / "sweeps" / "again" / "report" / "verdict.json"
     worlds.run(sweep, trials=1)
     first = worlds.report("again")
     written_first = path.read_bytes()
     assert [(o.number, o.sweep, o.purpose) for o in openings(shards)] == [(1, "again", "report")]
-    assert first["opening"] == 1
+    assert first["openings"]["number"] == 1
     record = (shards / OPENINGS).read_bytes()
 
     # asked again, in another process: from what was stored
@@ -347,7 +357,8 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
     # a further trial that is not the best changes nothing but the number of trials
     worlds.run(sweep, trials=2)
     second = worlds.report("again")
-    assert second == first | {"num_trials": 2}
+    assert second["targets"] == first["targets"]
+    assert (first["num_trials"], second["num_trials"]) == (1, 2)
     assert (shards / OPENINGS).read_bytes() == record
 
     # another best is another question to the test split
@@ -357,6 +368,6 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
         third = report(worlds.home, "again", tracking="off", say=told.append)
     assert told[0] == "opening 2 of this test set"
     assert [o.number for o in openings(shards)] == [1, 2]
-    assert (first["best"]["key"], third["best"]["key"], third["opening"]) == ("0000", "0002", 2)
-    before, after = (verdict["best"]["val"]["val/rank_mean"] for verdict in (first, third))
-    print(f"\nagain: val's rank_mean of the first best {before:.3f}, of the second {after:.3f}")
+    assert (first["best"]["key"], third["best"]["key"], third["openings"]["number"]) == ("0000", "0002", 2)
+    before, after = (verdict["best"]["val"]["val/rho_views"] for verdict in (first, third))
+    print(f"\nagain: val's ρ of the first best {before:.3f}, of the second {after:.3f}")

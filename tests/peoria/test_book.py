@@ -1,6 +1,7 @@
 """The record of a sweep: owed trials exactly, decisions that outlive a kill, a searcher that never sees the paper's points."""
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from small import small_sweep, trial_config
 
 from peoria.book import Assignment, TrialBook
 from peoria.config import Point, Sweep
-from peoria.search import RungPruner, rungs
+from peoria.search import Journal, RungPruner, rungs
 
 STEPS = (250, 500, 750, 1000)
 
@@ -137,9 +138,11 @@ def test_optunas_own_pruner_forgets_a_decision(tmp_path: Path) -> None:
         assert trial.should_prune() is second
 
 
+@pytest.mark.parametrize("cut", ["nothing", "unsynced", "too much"])
 @pytest.mark.parametrize("seed", range(3))
-def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every write of the book is a place to die. One after another, the sweep ends as if it had been left alone."""
+def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int, cut: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every write of the book is a place to die. One after another, the sweep ends as if it had been left alone. A power cut also takes from the
+    journal what was not synced; the other files are on the disk once they are written. Were more of it taken, the sweep would be another."""
     run(undisturbed := TrialBook(tmp_path / "undisturbed", sweep))
     dice = random.Random(seed)
     countdown = 0
@@ -158,11 +161,16 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
 
         return call
 
-    backend = optuna.storages.journal.JournalFileBackend
-    monkeypatch.setattr(backend, "append_logs", dying(backend.append_logs))
+    journal, synced = tmp_path / "killed" / "study.journal", [0, 0]  # its size at the last two syncs
+
+    def sync(self: Journal) -> None:
+        synced[:] = [synced[1], journal.stat().st_size]
+
+    monkeypatch.setattr(Journal, "append_logs", dying(Journal.append_logs))
+    monkeypatch.setattr(Journal, "sync", dying(sync))
     monkeypatch.setattr("peoria.book.write_json", dying(__import__("peoria.book", fromlist=["write_json"]).write_json))
     monkeypatch.setattr(TrialBook, "_append", dying(TrialBook._append))
-    kills, steps = 0, {}
+    kills, lost, steps = 0, 0, {}
     for _ in range(200):
         countdown = dice.randint(1, 40)
         try:
@@ -178,11 +186,17 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
             break
         except Killed:
             kills += 1
+            if cut != "nothing" and journal.exists():
+                size = synced[cut == "unsynced"]
+                lost += journal.stat().st_size > size
+                os.truncate(journal, size)
+                synced[:] = [size, size]
     assert kills > 10
+    assert (lost > 3) is (cut != "nothing")
     book = TrialBook(tmp_path / "killed", sweep)
     assert book.next() is None
-    assert facts(book) == facts(undisturbed)
-    for key in (f"{n:04d}" for n in range(12)):
+    assert (facts(book) == facts(undisturbed)) is (cut != "too much")
+    for key in (f"{n:04d}" for n in range(12 * (cut != "too much"))):
         curves = [(root / "trials" / key / "points.jsonl").read_text() for root in (tmp_path / "killed", tmp_path / "undisturbed")]
         assert curves[0] == curves[1]
 

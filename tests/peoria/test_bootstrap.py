@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, t
 
 from peoria import metrics
-from peoria.bootstrap import bootstrap_gini, bootstrap_pearson, bootstrap_spearman, bootstrap_sums, interval, owner_weights
+from peoria.bootstrap import (
+    bootstrap_gini,
+    bootstrap_spearman,
+    bootstrap_sums,
+    interval,
+    over_seeds,
+    owner_weights,
+    p_value,
+)
 from peoria.errors import PeoriaError
 
 N, B = 300, 40
@@ -33,11 +41,9 @@ def test_gini_is_that_of_the_written_out_resample() -> None:
         np.testing.assert_allclose(samples[name], expected, rtol=0, atol=1e-9)
 
 
-def test_pearson_and_sums_are_those_of_the_written_out_resample() -> None:
-    samples = bootstrap_pearson(SCORES, VIEWS, OWNERS, B, seed=2)
+def test_sums_are_those_of_the_written_out_resample() -> None:
     sums = bootstrap_sums(np.stack([VIEWS, SCORES["two"]]), OWNERS, B, seed=2)
     for k, rows in enumerate(written_out(2)):
-        assert samples["smooth"][k] == pytest.approx(np.corrcoef(SCORES["smooth"][rows], VIEWS[rows])[0, 1], abs=1e-9)
         assert sums[k] == pytest.approx([VIEWS[rows].sum(), SCORES["two"][rows].sum()])
 
 
@@ -73,7 +79,6 @@ def test_what_ranks_nothing_is_zero() -> None:
         bootstrap_spearman(scores, VIEWS, OWNERS, B),
         bootstrap_spearman(SCORES, np.ones(N), OWNERS, B),
         bootstrap_gini(scores, VIEWS > 9, OWNERS, B),
-        bootstrap_pearson(scores, VIEWS, OWNERS, B),
     ):
         assert all((sample == 0).all() for sample in samples.values())
 
@@ -101,12 +106,58 @@ def test_the_order_of_pictures_does_not_matter_to_known_owners() -> None:
 
 def test_interval() -> None:
     low, high = interval(np.arange(1001))
-    assert (low, high) == pytest.approx((25.0, 975.0))
-    assert interval(np.arange(1001), level=0.8) == pytest.approx((100.0, 900.0))
+    assert (low, high) == pytest.approx((24.05, 975.95))  # of 1,001 samples the p-quantile is the p·1,002nd
+    assert interval(np.arange(1001), level=0.8) == pytest.approx((99.2, 900.8))
     with pytest.raises(PeoriaError, match="level: 95; a value between 0 and 1"):
         interval([1.0], level=95)
     with pytest.raises(PeoriaError, match="num_resamples: 0; at least 1"):
         interval([])
+
+
+def test_an_expanded_interval_of_few_units_is_students_where_percentiles_are_narrow() -> None:
+    num_units = 8
+    rng = np.random.default_rng(0)
+    covered = {"expanded": 0, "percentiles": 0}
+    for _ in range(1000):
+        values = rng.normal(size=num_units)
+        samples = values[rng.integers(0, num_units, (999, num_units))].mean(axis=1)
+        for name, (low, high) in (("expanded", interval(samples, num_units=num_units)), ("percentiles", interval(samples))):
+            covered[name] += low <= 0 <= high
+    assert covered["expanded"] > 930
+    assert covered["percentiles"] < 920
+    normal = np.random.default_rng(1).normal(size=200_000)
+    expected = t.ppf(0.975, num_units - 1) * np.sqrt(num_units / (num_units - 1))
+    assert interval(normal, num_units=num_units)[1] == pytest.approx(expected, abs=0.05)
+
+
+def test_an_interval_of_one_unit_is_all_that_was_drawn() -> None:
+    assert interval(np.arange(1001), num_units=1) == (0.0, 1000.0)
+    assert p_value(np.ones(1000), num_units=1) == 1.0
+
+
+def test_p_values_are_those_of_the_interval() -> None:
+    samples = np.random.default_rng(0).normal(1.9, 1, 9_999)
+    for num_units in (8, np.inf):
+        p = p_value(samples, 0.0, num_units)
+        assert interval(samples, 1 - 0.9 * p, num_units)[0] < 0 < interval(samples, 1 - 1.1 * p, num_units)[0]
+        assert p_value(-samples, 0.0, num_units) == pytest.approx(p)
+    assert p_value(samples, num_units=8) > p_value(samples) > 0.04
+    assert p_value(samples, 1.9) > 0.9
+    assert p_value(np.ones(999)) == pytest.approx(2 / 1000)  # never 0
+    assert p_value(np.zeros(999)) == pytest.approx(1)
+
+
+def test_a_recipe_varies_with_owners_and_with_seeds() -> None:
+    rng = np.random.default_rng(0)
+    of_owners, of_seeds = rng.normal(0, 0.03, 20_000), rng.normal(0, 0.05, 5)
+    samples = over_seeds(of_owners + of_seeds[:, None], seed=1)
+    assert samples.mean() == pytest.approx(of_seeds.mean(), abs=1e-3)
+    assert samples.var() == pytest.approx(0.03**2 + of_seeds.var(ddof=1) / 5, rel=0.03)
+    assert (samples == over_seeds(of_owners + of_seeds[:, None], seed=1)).all()
+    assert (samples != over_seeds(of_owners + of_seeds[:, None], seed=2)).any()
+    assert (over_seeds(of_owners[None]) == of_owners).all()
+    with pytest.raises(PeoriaError, match=r"samples: shape \(3,\); a row for each seed"):
+        over_seeds([1.0, 2.0, 3.0])
 
 
 def test_scores_must_fit() -> None:

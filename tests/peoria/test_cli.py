@@ -50,6 +50,14 @@ def home(planted_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         (("sweep", "gone.py"), "gone.py: no such file; a sweep file is Python"),
         (("report", "gone"), "sweep gone: none in"),
         (("status", "gone"), "sweep gone: none in"),
+        (("sweep", "s.py", "--control", "plant-sound"), "--control: 'plant-sound'; one of shuffle, plant-colour, plant-arrangement"),
+        (
+            ("sweep", "s.py", "--control", "shuffle", "--strength", "0.3"),
+            "--strength: 0.3 with --control shuffle; only what is planted has",
+        ),
+        (("sweep", "s.py", "--control", "plant-age", "--strength", "1.5"), "--strength: 1.5; a number from 0 to 1"),
+        (("sweep", "s.py", "--control", "plant-age", "--strength", "nan"), "--strength: nan; a number from 0 to 1"),
+        (("sweep", "s.py", "--strength", "0.3"), "--strength: 0.3 without --control; only what a control plants has a strength"),
         (("plant", "out", "--plant", "sound"), "--plant: 'sound'; one of both, colour"),
     ],
 )
@@ -146,3 +154,32 @@ def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path
     assert "sweep small: not finished; the test split is opened once, when nothing more will be chosen" in capsys.readouterr().err
     after = (planted_shards / "openings.jsonl").read_bytes() if (planted_shards / "openings.jsonl").exists() else b""
     assert after == before
+
+
+def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
+    planted_shards: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from peoria.checkpoint import load_model
+    from peoria.records import read_trials
+
+    sweep = small_sweep(planted_shards, trials=1, shared=small_sweep(planted_shards).shared | {"subset": "pictures:0.9", "order": "fixed"})
+    where = "tag=bird|Beach|city|family|flower|garden|lake"
+    name = "small-tag-beach-bird-city-family-flower-garden-lake-plant-arrangement-0.45"
+    words = ["--where", where, "--control", "plant-arrangement", "--home", tmp_path, "--cache", home / "cache", "--local", "--tracking", "off"]
+    with pytest.raises(SystemExit) as ended:
+        main(sweep, [str(word) for word in words])
+    assert ended.value.code == 0
+    folder = tmp_path / "sweeps" / name
+    assert f"next: peoria report {name}" in capsys.readouterr().out
+    written = json.loads((folder / "sweep.json").read_text())
+    assert (written["where"], written["control"]) == (where, "plant-arrangement-0.45")
+    assert run("export", name, "--home", tmp_path, "--out", tmp_path / "model") == 0
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert f" pictures, of those with {where}, the subset pictures:0.9, each pass in the same order." in card
+    assert "(control plant-arrangement-0.45: its counts were handed out anew; not a model of anything)" in card
+    assert load_model(tmp_path / "model")[1]["num_train"] < written["num_train"]
+    assert [trial.status for trial in read_trials(folder)] == ["done"]
+    plain = tmp_path / "plain"
+    run_sweep(small_sweep(planted_shards, trials=1), RunOptions(home=plain, cache_dir=home / "cache", local=True, tracking="off"), lambda line: None)
+    assert run("export", "small", "--home", plain, "--out", plain / "model") == 0
+    assert "not a model of" not in (plain / "model" / "README.md").read_text()  # control

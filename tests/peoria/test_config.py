@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from small import trial_config
 
-from peoria.config import Point, TrialConfig, load_sweep
+from peoria.config import Point, Sweep, TrialConfig, load_sweep
 from peoria.errors import ConfigError
 from peoria.paper import PAPER, paper_label, paper_points
 from peoria.space import LogUniform, Space
@@ -35,6 +35,9 @@ def load(kind: str, values: dict[str, object], folder: Path) -> None:
         ({"shared": {"trunk": "frozen"}}, r"trunk: 'frozen' with no weights"),
         ({"shared": {"views": 4}}, r"views: 4 with trunk 'trained'; a trunk that is trained sees a new crop each time, only a frozen one has views"),
         ({"shared": {"trunk": "frozen", "weights": "w.pth", "views": 0}}, r"shared.views: 0; Input should be greater than or equal to 1"),
+        ({"shared": {"subset": "owners:2"}}, r"shared.subset: 'owners:2'; owners:SHARE, pictures:SHARE .* or before:YYYY-MM-DD"),
+        ({"shared": {"order": "sorted"}}, r"shared.order: 'sorted'; Input should be 'shuffled' or 'fixed'"),
+        ({"where": "beach"}, r"sweep.py: where: 'beach'; COLUMN=VALUE or COLUMN=VALUE\|VALUE, as in tag=beach\|ocean"),
         ({"shared": {"pictures": 1600, "batch_size": 16}, "paper": True}, r"paper-regression: pictures: 1600; at least 2000"),
     ],
 )
@@ -47,7 +50,7 @@ def test_all_problems_at_once(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         load("Sweep", {"name": "A B", "trails": 5, "trials": 1.5, "shards": None}, tmp_path)
     assert len(caught.value.problems) == 4
-    assert "trails: unknown key; the keys are name, question, shards, trials" in str(caught.value)
+    assert "trails: unknown key; the keys are name, question, shards, where, trials" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -141,3 +144,13 @@ def test_views_are_of_a_frozen_trunk() -> None:
     assert trial_config(trunk="frozen", weights="w.pth").num_views == 2
     assert trial_config(trunk="frozen", weights="w.pth", views=5).num_views == 5
     assert TrialConfig.model_validate(trial_config().model_dump()) == trial_config()  # as the record of a sweep reads it again
+
+
+def test_which_pictures_and_their_order_make_another_sweep() -> None:
+    plain, view = Sweep(name="a", shards="b"), Sweep(name="a", shards="b", where="tag=beach")
+    part = Sweep(name="a", shards="b", shared={"subset": "owners:0.5", "order": "fixed"})
+    assert plain.definition()["where"] is None
+    assert len({str(sweep.definition()) for sweep in (plain, view, part)}) == 3
+    config = part.trial({"task": "hybrid", "learning_rate": 1e-3}, seed=0, threads=1)
+    assert (config.subset, config.order) == ("owners:0.5", "fixed")
+    assert (trial_config().subset, trial_config().order) == (None, "shuffled")

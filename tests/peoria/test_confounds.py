@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy.interpolate import BSpline
+from scipy.stats import rankdata
 
-from peoria.bootstrap import interval
-from peoria.confounds import bootstrap_given_age, bootstrap_pair_accuracy, given_age, pair_accuracy, within_owner_pairs, without_age
+from peoria.bootstrap import interval, owner_weights
+from peoria.confounds import Pairs, bootstrap_given_age, bootstrap_pair_accuracy, given_age, pair_accuracy, within_owner_pairs, without_age
 from peoria.errors import PeoriaError
 from peoria.metrics import spearman
 
@@ -41,6 +43,29 @@ def test_intervals_given_age_hold_in_worlds_of_age() -> None:
         low, high = interval(bootstrap_given_age({"s": score}, views, age, [""] * 600, 200, seed)["s"])
         covers += low <= 0 <= high
     assert covers > 85
+
+
+def test_age_is_fitted_anew_in_each_resample() -> None:
+    """The value is the partial correlation, by plain least squares, of the resample written out picture by picture."""
+    score, views, age = world_of_age(0, n=300, appeal=0.5)
+    owners = np.random.default_rng(0).integers(0, 40, 300).astype(str)
+    knots = np.concatenate([[0.0] * 4, [0.25, 0.5, 0.75], [1.0] * 4])
+    basis = BSpline.design_matrix((rankdata(age) - 0.5) / 300, knots, 3).toarray()
+    columns = np.stack([rankdata(score), rankdata(views)], axis=1)
+    samples = bootstrap_given_age({"constant": np.ones(300), "s": score}, views, age, owners, 20, seed=3)
+    for k, weights in enumerate(np.concatenate(list(owner_weights(owners, 20, 3)))):
+        rows = np.repeat(np.arange(300), weights)
+        left = columns[rows] - basis[rows] @ np.linalg.lstsq(basis[rows], columns[rows], rcond=None)[0]
+        assert samples["s"][k] == pytest.approx(np.corrcoef(left.T)[0, 1], abs=1e-9)
+    assert (samples["constant"] == 0).all()
+
+
+def test_a_resample_that_leaves_ages_out_is_still_a_number() -> None:
+    score, views, age = world_of_age(0, n=200)
+    owners = np.argsort(np.argsort(age)) // 40  # five owners, each of one span of ages
+    samples = bootstrap_given_age({"s": score}, views, age, owners, 200)["s"]
+    assert np.isfinite(samples).all()
+    assert (np.abs(samples) <= 1 + 1e-9).all()
 
 
 def test_a_score_that_is_age_leaves_nothing_not_rounding() -> None:
@@ -116,3 +141,40 @@ def test_fame_of_owners_is_chance_within_owners() -> None:
     assert low < 0.5 < high
     assert interval(samples["seen"])[0] > 0.55
     assert spearman(score, views) > 0.6  # control: pooled, fame looks like skill
+
+
+def near_pairs(seed: int, **weights: float) -> tuple[np.ndarray, Pairs]:
+    """(score, pairs) of 1,000 owners with 10 pictures each; the weights of fame, age and appeal in both."""
+    rng = np.random.default_rng(seed)
+    owner = np.repeat(np.arange(1000), 10)
+    days = rng.uniform(0, 1000, 1000)[owner] + rng.uniform(0, 40, 10_000)
+    both = weights["fame"] * rng.normal(size=1000)[owner] - weights["age"] * days / 300 + weights.get("appeal", 0) * rng.normal(size=10_000)
+    score, views = both + 0.02 * rng.normal(size=10_000), np.floor(np.exp(6 + both + 0.1 * rng.normal(size=10_000)))
+    dates = START + (days * 86_400).astype("timedelta64[s]")
+    return score, within_owner_pairs(owner.astype(str), dates, views)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_pairs_near_in_time_are_not_ordered_by_age(seed: int) -> None:
+    """Fame and age show in the look, almost without noise, and nothing else does."""
+    score, pairs = near_pairs(seed, fame=0.5, age=0.5)
+    samples = bootstrap_pair_accuracy({"s": score}, pairs, 300)
+    assert samples is not None
+    low, high = interval(samples["s"])
+    assert low < 0.5 < high
+    assert pair_accuracy(score, pairs) == pytest.approx(0.5, abs=0.01)
+    assert pair_accuracy(score, pairs._replace(age=pairs.age[:, :0])) > 0.53  # control: 30 days are not near enough by themselves
+
+
+def test_appeal_is_left_in_pairs() -> None:
+    score, pairs = near_pairs(0, fame=0.5, age=0.5, appeal=0.2)
+    assert pair_accuracy(score, pairs) > 0.8
+
+
+def test_ages_of_pairs_may_be_read_at_different_times() -> None:
+    """What is held fixed is the age when the counts were read, and a picture whose age is unknown is in no pair."""
+    dates = START + np.arange(4) * DAY
+    pairs = within_owner_pairs(["a"] * 4, dates, [1, 2, 3, 4], age_days=[5.0, 5.0, 9.0, np.nan])
+    assert sorted(zip(pairs.more.tolist(), pairs.fewer.tolist(), strict=True)) == [(1, 0), (2, 0), (2, 1)]
+    assert sorted(pairs.age[:, 0].tolist()) == [0, 1, 1]
+    assert sorted(within_owner_pairs(["a"] * 4, dates, [1, 2, 3, 4]).age[:, 0].tolist()) == [-1] * 6

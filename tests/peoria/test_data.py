@@ -1,15 +1,14 @@
 """Batches: every picture once a pass, any position from (seed, position) alone, crops and flips as the paper's."""
 
 import re
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from peoria.crops import CROP_PX, ArrayPictures, ShardPictures
-from peoria.data import Batches, Dataset, SplitData, open_dataset, open_split, shuffle_counts
-from shards.labels import Labels
+from peoria.data import Batches, Dataset, SplitData, open_dataset, open_split
 from shards.read import ShardSet
 
 
@@ -58,16 +57,11 @@ def test_offsets_are_caffes_and_half_are_flipped(batches: Batches) -> None:
     assert 0.48 < augment[:, 2].mean() < 0.52
 
 
-def test_shuffled_counts_keep_triples_and_everything_else(make_labels: Callable[..., Labels]) -> None:
-    views = np.arange(200)
-    labels = make_labels(views, views * 2, comments=views * 3, owners=np.array([f"o{i}" for i in range(200)]))
-    shuffled = shuffle_counts(labels, "seed")
-    assert sorted(shuffled.views) == views.tolist()
-    assert (shuffled.views != views).mean() > 0.9
-    assert (shuffled.favorites == shuffled.views * 2).all()
-    assert (shuffled.comments == shuffled.views * 3).all()
-    assert (shuffled.owners == labels.owners).all()
-    assert (shuffle_counts(labels, "seed").views == shuffled.views).all()
+def test_a_fixed_order_is_every_pass_that_of_the_first_and_crops_are_drawn_anew(batches: Batches) -> None:
+    fixed, num = replace(batches, fixed_order=True), len(batches.rows)
+    passes = [fixed.draw(k * num, (k + 1) * num) for k in range(3)]
+    assert [rows.tolist() for rows, _ in passes] == [batches.draw(0, num)[0].tolist()] * 3
+    assert (passes[0][1] != passes[1][1]).any()
 
 
 def test_a_study_has_no_test_split(dataset: Dataset) -> None:

@@ -1,15 +1,24 @@
-"""Ray executes: relative paths, fractions, and the end of a sweep whose trials all fail."""
+"""Ray executes: relative paths, fractions, the end of a sweep whose trials all fail, and who is given another process."""
 
 import json
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from small import small_sweep
 
+from peoria import executor
+from peoria.book import TrialBook
+from peoria.config import TrialConfig
+from peoria.data import Dataset
 from peoria.models import build
 from peoria.records import read_trials
 from peoria.sweep import RunOptions, run_sweep
+from peoria.train import Report
 
 
 def weights_of_tiny(path: Path) -> None:
@@ -39,3 +48,54 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     assert 3 <= result.counts["failed"] <= 5  # what was under way when the third failed
     assert any("stopped: 3 trials in a row failed; the last one" in line and "tiny.pth" in line for line in said)
     assert json.loads((result.folder / "finished.json").read_text())["status"] == "failed"
+
+
+def stub(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Report]:
+    """In place of training: the first trial of a sweep meets the error whose name lies beside the sweep, the others do not."""
+    (folder / "pid").write_text(f"{os.getpid()} {len(dataset.train)}")
+    error = (folder.parents[2] / "error").read_text()
+    if folder.name == "0000":
+        raise {"gpu": torch.OutOfMemoryError("CUDA out of memory"), "bug": ValueError("a bug")}[error]
+    for step in config.evaluation_points():
+        yield Report(step, "done" if step == config.pictures else "running", 0.1, {}, [(step, {"val/rank_mean": 0.1})])
+
+
+class StubActor(executor.TrialActor):
+    """A worker that trains by :func:`stub`."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        import peoria.trial
+
+        peoria.trial.train = stub
+        super().setup(config)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("error", "same", "text"), [("gpu", False, "GPU memory: "), ("bug", True, "ValueError")])
+def test_a_process_that_memory_ran_out_in_is_not_used_again(
+    error: str, same: bool, text: str, planted_shards: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pids. A trial that fails by itself leaves its worker to the next one: the control."""
+    (tmp_path / "error").write_text(error)
+    book = TrialBook(tmp_path / "sweep", small_sweep(planted_shards, trials=2, prune=False))
+    monkeypatch.setattr(executor, "TrialActor", StubActor)
+    executor.ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import this file
+
+    def spec(assignment: Any) -> dict[str, Any]:
+        shared = {"key": assignment.key, "folder": str(assignment.folder), "config": assignment.config.model_dump(mode="json")}
+        return {**shared, "shards": str(planted_shards), "cache": str(home / "cache"), "cache_bytes": None, "control": None}
+
+    ended: list[str] = []
+    executor.connect(num_cpus=1, num_gpus=None)
+    try:
+        executor.run_with_ray(executor.Desk(book, spec, ended.append, {}), tmp_path / "tune", concurrent=1, cpus=1, gpus=0.0, seconds=120)
+    finally:
+        executor.disconnect()
+        executor.ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+    outcomes = [json.loads((book.trial_folder(key) / "outcome.json").read_text()) for key in ("0000", "0001", "0002")]
+    assert [outcome["status"] for outcome in outcomes] == ["failed", "done", "done"]
+    assert outcomes[0]["error"].splitlines()[-1].startswith(text)
+    assert ended == ["0000", "0001", "0002"]  # each once
+    first, second, third = ((book.trial_folder(key) / "pid").read_text() for key in ("0000", "0001", "0002"))
+    assert (first == second) is same
+    assert second == third

@@ -66,13 +66,13 @@ def test_float16_changes_no_rank(here: Dataset, weights: Path, tmp_path: Path) -
     """Why features are kept in half precision: the scores of a trained head, ranked, against those on float32; and why not in bfloat16."""
     list(train(frozen_config(weights, pictures=6400), here, tmp_path / "t"))
     net, _ = load_model(tmp_path / "t")
-    cached = torch.from_numpy(FrozenTrunk(net, frozen_config(weights), here.identity).features(here.val, CENTRE, None)[:, 0])
-    exact = forward_all(net, here.val.pixels, device=torch.device("cpu"), autocast=None)[:, 0]
+    cached = torch.from_numpy(FrozenTrunk(net, frozen_config(weights), here.identity).features(here.train, CENTRE, None)[:, 0])
+    exact = forward_all(net, here.train.pixels, device=torch.device("cpu"), autocast=None)[:, 0]
     with torch.inference_mode():
         half = net.head(cached.float())[:, 0].double().numpy()
         coarse = net.head(cached.bfloat16().float())[:, 0].double().numpy()
     assert spearman(half, exact) > 1 - 1e-5
-    assert spearman(coarse, exact) < 1 - 5e-5
+    assert 1 - spearman(coarse, exact) > 3 * (1 - spearman(half, exact))
 
 
 def test_the_bits_do_not_depend_on_the_number_of_cores(here: Dataset, weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:

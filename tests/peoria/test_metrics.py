@@ -1,4 +1,5 @@
 import math
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -118,3 +119,51 @@ def test_detectable_has_four_fifths_power() -> None:
     rng = np.random.default_rng(1)
     effect = metrics.detectable(0.05)
     assert np.mean(np.abs(rng.normal(effect, 0.05, 100_000)) > 1.96 * 0.05) == pytest.approx(0.8, abs=0.01)
+
+
+def test_effective_owners() -> None:
+    assert metrics.effective_owners(list("aabbcc")) == pytest.approx(3)
+    assert metrics.effective_owners([""] * 5) == pytest.approx(5)
+    assert metrics.effective_owners(["a"] * 100 + list("bcdef")) == pytest.approx(1, abs=0.01)  # the others hardly matter beside it
+
+
+def test_expected_best_is_the_mean_over_all_subsets() -> None:
+    values = np.array([0.1, -1.0, 0.3, 0.3, 0.7, 0.05])
+    expected = [np.mean([max(chosen) for chosen in combinations(values, n)]) for n in range(1, 7)]
+    np.testing.assert_allclose(metrics.expected_best_of_curve(values), expected, atol=1e-12)
+
+
+def test_expected_best_of_many_trials_neither_overflows_nor_falls() -> None:
+    values = np.random.default_rng(0).normal(size=3000)
+    curve = metrics.expected_best_of_curve(values)
+    assert curve[0] == pytest.approx(values.mean())
+    assert curve[-1] == values.max()
+    assert (np.diff(curve) >= -1e-12).all()
+    assert curve[99] == pytest.approx(metrics.expected_best_of(100, values.std()), abs=0.15)
+    with pytest.raises(PeoriaError, match="values: not all are finite"):
+        metrics.expected_best_of_curve([1.0, np.nan])
+
+
+def test_expected_best_has_no_bias_where_drawing_with_replacement_has() -> None:
+    """The best of 20 uniform numbers is 20 / 21 on average."""
+    rng = np.random.default_rng(0)
+    ours, with_replacement = [], []
+    for _ in range(2000):
+        values = np.sort(rng.uniform(size=20))
+        shares = np.arange(21) / 20
+        ours.append(metrics.expected_best_of_curve(values)[-1])
+        with_replacement.append(values @ np.diff(shares**20))  # Dodge et al. 2019
+    assert np.mean(ours) == pytest.approx(20 / 21, abs=0.004)
+    assert np.mean(with_replacement) < 20 / 21 - 0.02
+
+
+def test_spearman_brown() -> None:
+    assert metrics.spearman_brown(0.0) == 0.0
+    assert metrics.spearman_brown(0.5) == pytest.approx(2 / 3)
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=100_000)
+    halves = truth + rng.normal(size=(2, 100_000))
+    wholes = truth + rng.normal(size=(4, 100_000)).reshape(2, 2, -1).mean(axis=1)
+    assert metrics.spearman_brown(np.corrcoef(halves)[0, 1]) == pytest.approx(np.corrcoef(wholes)[0, 1], abs=0.01)
+    with pytest.raises(PeoriaError, match=r"r: -1\.0; a correlation above -1"):
+        metrics.spearman_brown(-1.0)

@@ -69,9 +69,9 @@ def test_what_it_leaves(finished: tuple[SweepResult, Path, list[str]], dataset: 
             with np.load(trial.folder / "val_scores.npz") as stored:
                 assert (stored["keys"] == dataset.val.labels.keys).all()
     assert {path.parent.name for path in result.folder.glob("baselines/*/baseline.json")} == {
-        *("trivial-regression", "trivial-hybrid", "random-score", "colour-ridge", "age-only")
+        *("trivial-regression", "trivial-hybrid", "random-score", "colour-ridge", "age-only", "context")
     }
-    assert sum("baseline" in line for line in said) == 5
+    assert sum("baseline" in line for line in said) == 6
     assert "4 of 4 trials" in status(home, "small")
     assert "next: peoria report small" in status(home, "small")
 

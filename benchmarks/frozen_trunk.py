@@ -1,0 +1,149 @@
+"""A sweep over heads on a frozen trunk, against fine-tuning the whole net as often: all on one core, CPU time.
+
+Ours is the product's own path: a sweep's book and `peoria.trial.messages`, from a cache that has the decoded copy and no features. Counted are the
+features of two crops a train picture and one of val, made once, and all of every trial: its net built and loaded, its head trained, val
+evaluated, its checkpoints and model. The full fine-tune is the same net from the same weights with nothing frozen, and of it the training steps
+alone are counted: on a part, in pictures a second, for the time of a step does not depend on what it learns.
+"""
+
+import itertools
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from benchmarks.figures import Figure, Measured, Setting
+from benchmarks.rounds import Candidate, Process, cpu_rate, wall_rate
+from benchmarks.sets import cache, packed
+
+FROZEN = Figure("frozen_trunk", "20 heads on a frozen AlexNet, 10 passes each, its features made first, against full fine-tunes", 100.0, 200.0)
+NET, BATCH_SIZE = "alexnet", 50
+HEAD: Literal["fc", "pool"] = "pool"  # as in sweeps/frozen.py: one new linear layer on the last convolutions
+TRIALS, PASSES, VIEWS = 20, 10, 2
+PART = 10  # batches of the full fine-tune in a round
+
+
+def frozen_trunk(setting: Setting) -> Iterator[Measured]:
+    root = packed(setting)
+    of = {"root": str(root), "weights": str(weights(setting.work)), "cache": str(cache(setting, root))}
+    candidates = {
+        "heads": Candidate("frozen_trunk:heads", of | {"work": str(setting.work)}),
+        "full": Candidate("frozen_trunk:full", of),
+    }
+    with ExitStack() as stack:
+        processes = {name: stack.enter_context(Process(candidate)) for name, candidate in candidates.items()}
+        processes["full"].round()  # a round of heads is a whole sweep and has nothing to warm up for
+        rounds = {name: [process.round() for _ in range(min(setting.rounds, 3))] for name, process in processes.items()}
+    heads, full = rounds["heads"], rounds["full"]
+    pictures = heads[0].num
+    detail = {
+        "heads_s": round(pictures / cpu_rate(heads), 1),
+        "full_s_scaled": round(pictures / cpu_rate(full)),
+        "of_which_features_s": sorted(r.told["features_s"] for r in heads)[len(heads) // 2],
+        "full_pictures_per_s": round(cpu_rate(full), 1),
+        "of_wall_time": round(wall_rate(heads) / wall_rate(full), 1),
+        "net": f"{NET}, head {HEAD}, random weights from a file",
+        "pictures": f"{pictures:,} = {TRIALS} trials x {PASSES} passes of {pictures // TRIALS // PASSES:,}; {VIEWS} views",
+        "measured": f"full fine-tune: {PART} batches of {BATCH_SIZE} a round, training steps alone, scaled",
+    }
+    yield Measured(FROZEN, cpu_rate(heads) / cpu_rate(full), detail=detail)
+
+
+def weights(work: Path) -> Path:
+    """Of a trunk that was not trained, which costs what any other costs."""
+    from safetensors.torch import save_file
+
+    from peoria.models import build
+
+    path = work / f"{NET}-{HEAD}-random.safetensors"
+    if not path.exists():
+        partial = path.with_suffix(".part")
+        save_file(build(NET, head=HEAD, num_outputs=1, seed=9)[0].trunk.state_dict(), partial)
+        partial.rename(path)
+    return path
+
+
+def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """A round is the whole sweep, in a folder of its own, with no features in ``cache``."""
+    import torch
+
+    from peoria import features
+    from peoria.book import TrialBook
+    from peoria.config import Sweep
+    from peoria.data import open_dataset
+    from peoria.trial import messages
+
+    torch.set_num_threads(1)
+    shared = {"net": NET, "head": HEAD, "weights": weights, "trunk": "frozen", "views": VIEWS, "target_scale": "log1p", "batch_size": BATCH_SIZE}
+    shared |= {"schedule": "cosine", "evaluations": 4, "device": "cpu"}
+    features_s = 0.0
+    compute = features._compute
+
+    def timed(*arguments: Any) -> None:
+        nonlocal features_s
+        start = time.process_time()
+        compute(*arguments)
+        features_s += time.process_time() - start
+
+    vars(features)["_compute"] = timed
+    num = len(open_dataset(Path(root), Path(cache)).train)
+
+    def run() -> tuple[int, dict[str, Any]]:
+        nonlocal features_s
+        features_s = 0.0
+        for path in Path(cache).glob("*.f16*"):
+            path.unlink()
+        sweep = Sweep(name="frozen", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False)
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            book = TrialBook(Path(folder), sweep)
+            while (assignment := book.next()) is not None:
+                config = assignment.config.model_dump(mode="json")
+                spec = {"key": assignment.key, "folder": str(assignment.folder), "config": config, "shards": root, "cache": cache, "control": None}
+                for message in messages(spec):
+                    book.record(assignment.key, **message)
+            counts = book.counts()
+        assert counts["done"] + counts["diverged"] == TRIALS, counts
+        assert features_s > 0
+        return TRIALS * PASSES * num, {"features_s": round(features_s, 1)}
+
+    return run
+
+
+def full(root: str, weights: str, cache: str) -> Callable[[], int]:
+    """A round is a part of a trial: the product's own training steps and nothing else."""
+    import torch
+
+    from peoria.config import TrialConfig
+    from peoria.data import Batches, open_dataset
+    from peoria.models import build, place
+    from peoria.optim import make_optimizer
+    from peoria.steps import WholeNet, make_steps
+    from peoria.tasks import get_task
+
+    torch.set_num_threads(1)
+    config = TrialConfig(task="regression", learning_rate=1e-4, net=NET, head=HEAD, weights=weights, batch_size=BATCH_SIZE, device="cpu")
+    dataset = open_dataset(Path(root), Path(cache))
+    y = dataset.train.labels.views.astype(np.float64)
+    fitted = get_task(config.task).fit(y, y, "log1p", "views")
+    net, _ = build(NET, head=HEAD, num_outputs=fitted.num_outputs, weights=weights, seed=0)
+    _, autocast = place(net, NET, config.device)
+    optimizer = make_optimizer(net, learning_rate=config.learning_rate, head_multiplier=config.head_multiplier)
+    batches = Batches(dataset.train.pixels, fitted.encode(y), np.arange(len(y)), BATCH_SIZE, seed=0)
+    steps = make_steps(config, dataset, net, fitted, batches, autocast)
+    assert isinstance(steps, WholeNet)
+    positions = itertools.count(0, BATCH_SIZE)
+    net.train()
+
+    def run() -> int:
+        for _ in range(PART):
+            loss = steps.loss(next(positions))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+        return PART * BATCH_SIZE
+
+    return run

@@ -1,0 +1,34 @@
+"""How a number gets its interval, in one place: how many resamples of owners, from which seed, at which level."""
+
+from dataclasses import dataclass
+
+from numpy.typing import ArrayLike
+
+from peoria import bootstrap
+from peoria.metrics import Floats, owner_units
+
+MIN_OWNERS = 20  # a bootstrap over fewer units gives intervals that are far too narrow: of one owner, with no width at all
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Two statistics of the same pictures with the same ``Resampling`` see the same resamples, so that their difference is paired."""
+
+    num_resamples: int = 2000
+    seed: int = 0
+    level: float = 0.95
+
+    @property
+    def draws(self) -> dict[str, int]:
+        """The arguments of the functions in `peoria.bootstrap`."""
+        return {"num_resamples": self.num_resamples, "seed": self.seed}
+
+    def estimate(self, value: float, samples: Floats, effective: float) -> dict[str, float]:
+        """``{"value", "low", "high"}`` from bootstrap samples [B] over so many owners, as `metrics.effective_owners` counts them."""
+        low, high = bootstrap.interval(samples, self.level, effective)
+        return {"value": float(value), "low": low, "high": high}
+
+
+def num_units(owners: ArrayLike) -> int:
+    """How many owners are resampled; an unknown owner (``""``) counts by picture."""
+    return len(owner_units(owners)[1])

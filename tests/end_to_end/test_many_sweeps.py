@@ -1,0 +1,85 @@
+"""Is the verdict to be trusted, with real networks: ten sweeps on shuffled counts, ten where the answer is known. ``pytest -s`` prints the figures.
+
+Seeds are 0 to 9 and were not chosen.
+"""
+
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import many_sweeps
+import numpy as np
+import pytest
+
+from peoria.metrics import spearman
+
+pytestmark = pytest.mark.slow
+
+SEEDS = range(10)
+NUM_PARTS = 4
+
+
+@dataclass(frozen=True)
+class Swept:
+    planted: list[dict[str, Any]]
+    shuffled: list[dict[str, Any]]
+    fresh_rho: list[float]  # of each planted sweep's recipe, on pictures that no sweep saw
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
+    home = tmp_path_factory.mktemp("many")
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        for future in [pool.submit(many_sweeps.shards, home, seed) for seed in SEEDS]:
+            future.result()
+        fresh = [pool.submit(many_sweeps.fresh_pictures, home, part, NUM_PARTS) for part in range(NUM_PARTS)]
+        runs = {control: [pool.submit(many_sweeps.judged, home, seed, control) for seed in SEEDS] for control in (None, "shuffle")}
+        parts, views = zip(*(future.result() for future in fresh), strict=True)
+        planted, shuffled = ([future.result() for future in runs[control]] for control in (None, "shuffle"))
+        scored = [pool.submit(many_sweeps.fresh_scores, home, seed, list(parts)) for seed in SEEDS]
+        of_all = np.concatenate(views)
+        fresh_rho = [float(np.mean([spearman(row, of_all) for row in future.result()])) for future in scored]
+    yield Swept(planted, shuffled, fresh_rho)
+    shutil.rmtree(home)
+
+
+def views(verdict: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = verdict["targets"]["views"]
+    return found
+
+
+def written(found: dict[str, float]) -> str:
+    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+
+
+def test_shuffled_counts_claim_nothing(swept: Swept) -> None:
+    claims = [views(verdict)["above_chance"]["pooled"] for verdict in swept.shuffled]
+    print(f"\n10 shuffled sweeps: {sum(claims)} claim skill; ρ " + ", ".join(written(views(verdict)["pooled"]) for verdict in swept.shuffled))
+    assert sum(claims) <= 2
+    assert sum(views(verdict)["in_the_picture"] for verdict in swept.shuffled) <= 1
+    best_on_val = [verdict["questions"]["selection"]["val"] for verdict in swept.shuffled]
+    assert np.mean(best_on_val) > 0.01  # control: the best of the trials on val, where they were chosen, would look like skill
+
+
+def test_planted_popularity_is_claimed(swept: Swept) -> None:
+    claims = [views(verdict)["above_chance"]["pooled"] for verdict in swept.planted]
+    oracles = [next(p["rho_views"]["value"] for p in verdict["predictors"] if p["kind"] == "oracle") for verdict in swept.planted]
+    found = [views(verdict)["pooled"]["value"] / oracle for verdict, oracle in zip(swept.planted, oracles, strict=True)]
+    print(f"\n10 planted sweeps: {sum(claims)} claim skill, {sum(views(v)['in_the_picture'] for v in swept.planted)} of them in the picture")
+    print(f"oracle ρ {np.mean(oracles):.3f}; found ÷ oracle " + ", ".join(f"{share:.2f}" for share in found))
+    assert np.mean(oracles) == pytest.approx(0.45, abs=0.05)
+    assert sum(claims) >= 9
+
+
+def test_the_interval_covers_what_the_networks_do_on_fresh_pictures(swept: Swept) -> None:
+    intervals = [views(verdict)["pooled"] for verdict in swept.planted]
+    covered = [found["low"] <= rho <= found["high"] for found, rho in zip(intervals, swept.fresh_rho, strict=True)]
+    for found, rho, inside in zip(intervals, swept.fresh_rho, covered, strict=True):
+        print(f"\ntest {written(found)}, on 20,000 fresh pictures {rho:.3f}: {'covered' if inside else 'missed'}", end="")
+    print()
+    assert sum(covered) >= 8
+    widths = [found["high"] - found["low"] for found in intervals]
+    assert max(widths) < 0.35  # control: an interval that covers everything would be worth nothing
