@@ -7,7 +7,8 @@ from numpy.typing import ArrayLike
 from peoria import bootstrap
 from peoria.metrics import Floats, owner_units
 
-MIN_OWNERS = 20  # a bootstrap over fewer units gives intervals that are far too narrow: of one owner, with no width at all
+MIN_OWNERS = 20  # with fewer, intervals were not shown to hold
+MIN_EFFECTIVE = 5.0  # likewise, of `metrics.effective_owners`: 20 owners of whom one has nearly all pictures are one
 
 
 @dataclass(frozen=True)

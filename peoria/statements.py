@@ -29,10 +29,10 @@ TARGETS = {
 
 def headline(verdict: dict[str, Any]) -> str:
     """One sentence, of views: skill, what it may be skill at, and whether the baselines have it too."""
-    found, test = verdict["targets"]["views"], verdict["test"]
+    found = verdict["targets"]["views"]
     rho = f"ρ = {estimate(found['pooled'])}"
     if not found["enough_owners"]:
-        return f"Too little to judge: {test['num_units']} owners in test, where at least {verdict['min_owners']} are needed."
+        return f"Too little to judge: {_too_few(verdict)}."
     if found["in_the_picture"]:
         within = f"{percent(found['within_owner'])} of pairs of one owner in the right order"
         said = f"Part of a picture's popularity is in the picture ({rho}; {within})"
@@ -51,7 +51,7 @@ def lines(target: str, verdict: dict[str, Any]) -> list[dict[str, Any]]:
     """The three lines of a target: ``key``, ``title``, ``claim`` (None where the data cannot tell) and ``text``."""
     found = verdict["targets"][target]
     if not found["enough_owners"]:
-        few = f"too little to judge: {verdict['test']['num_units']} owners in test, where at least {verdict['min_owners']} are needed."
+        few = f"too little to judge: {_too_few(verdict)}."
         return [{"key": key, "title": title, "claim": None, "text": few} for key, title in LINES.items()]
     said = {
         "image": (_skill(found), _image(target, verdict)),
@@ -112,6 +112,13 @@ def named(predictor: dict[str, Any]) -> str:
     """How a sentence calls a predictor: "the colour ridge baseline", "the paper's regression"."""
     label: str = predictor["label"]
     return f"the {label} baseline" if predictor["kind"] in ("learned", "context", "trivial") else label
+
+
+def _too_few(verdict: dict[str, Any]) -> str:
+    test = verdict["test"]
+    if test["num_units"] < verdict["min_owners"]:
+        return f"{test['num_units']} owners in test, where at least {verdict['min_owners']} are needed"
+    return f"the {test['num_units']} owners in test are worth {test['effective_owners']:.1f}, for few have most of the pictures"
 
 
 def _skill(found: dict[str, Any]) -> bool | None:

@@ -13,7 +13,7 @@ from peoria import bootstrap, confounds, metrics
 from peoria.baselines import age_days
 from peoria.context import NAME as CONTEXT
 from peoria.errors import ReportError
-from peoria.estimates import MIN_OWNERS
+from peoria.estimates import MIN_EFFECTIVE, MIN_OWNERS
 from peoria.metrics import Floats
 from peoria.statements import TARGETS, headline, lines, notes
 from shards.labels import Labels
@@ -165,10 +165,11 @@ def _of_target(
         samples = confounds.bootstrap_given_age(of_dated, y[dated], days[dated], labels.owners[dated], **resampling)
         values = {name: confounds.given_age(score, y[dated], days[dated]) for name, score in of_dated.items()}
         enter(names.given_age, values, samples, metrics.effective_owners(labels.owners[dated]))
-    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at if dated.any() else None, y, PAIR_DAYS)
+    known = dated.any()
+    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at if known else None, y, PAIR_DAYS, days if known else None)
     num_owners = len(np.unique(pairs.owner))
     test[f"pairs_{target}"] = {"num": len(pairs.more), "num_owners": num_owners}
-    if num_owners >= MIN_OWNERS:
+    if num_owners >= MIN_OWNERS and metrics.effective_owners(pairs.owner) >= MIN_EFFECTIVE:
         pair_samples = confounds.bootstrap_pair_accuracy(columns, pairs, **resampling)
         assert pair_samples is not None
         values = {name: confounds.pair_accuracy(score, pairs) or 0.0 for name, score in columns.items()}
@@ -187,7 +188,7 @@ def _target(
 ) -> dict[str, Any]:
     """The yes and no of one target, each from a lower bound."""
     names = TARGETS[target]
-    enough = test["num_units"] >= MIN_OWNERS
+    enough = test["enough_owners"]
     pooled = estimates[names.pooled]
     best = pooled[winner]
     held = {"pooled": (best, 0.0)}
@@ -261,12 +262,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def _test(labels: Labels) -> dict[str, Any]:
     """Counts of the test split, and the smallest effect that it could have shown."""
     known = np.asarray(labels.owners).astype(str) != ""
+    units, effective = len(metrics.owner_units(labels.owners)[1]), metrics.effective_owners(labels.owners)
     se = metrics.standard_error(labels.views, labels.owners)
     dated = int(np.isfinite(_days(labels)).sum())
     return {
         "num_pictures": len(labels),
         "num_owners": len(np.unique(labels.owners[known])),
-        "num_units": len(metrics.owner_units(labels.owners)[1]),
+        "num_units": units,
+        "effective_owners": effective,
+        "enough_owners": units >= MIN_OWNERS and effective >= MIN_EFFECTIVE,
         "unknown_owner_share": float(1 - known.mean()),
         "favorited_share": None if labels.favorites is None else float((labels.favorites >= 1).mean()),
         "num_dated": dated,

@@ -222,7 +222,7 @@ def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     # control: as much pooled correlation that also holds inside owners would have been seen there
     _, labels = owner.scores_and_labels
     score = as_skilled(labels, recipe["rho_views"]["value"])
-    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS)
+    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS, age_days(labels))
     samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
     assert samples is not None
     assert metrics.spearman(score, labels.views) < recipe["rho_views"]["value"] + 0.1

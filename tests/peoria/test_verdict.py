@@ -133,6 +133,15 @@ def test_few_owners_claim_nothing_however_clear_the_numbers() -> None:
     assert not any([views["in_the_picture"], views["beats_all_baselines"], *views["above_chance"].values()])
 
 
+def test_owners_of_whom_one_has_nearly_all_are_few() -> None:
+    scores, labels = world(num_owners=40, of_owner=20, shape=2.0)
+    owners = np.where(labels.owners.astype(int) < 12, "one", labels.owners)
+    verdict = judged(scores, replace(labels, owners=owners), num_resamples=50)
+    assert verdict["test"]["num_units"] == 29  # control: their number alone would do
+    assert verdict["headline"].startswith("Too little to judge: the 29 owners in test are worth 1.")
+    assert claims(verdict) == [None, None, None]
+
+
 def test_few_owners_with_pairs_hold_no_fame_fixed() -> None:
     scores, labels = world(shape=0.6)
     owners = np.where(labels.owners.astype(int) < 10, labels.owners, np.arange(len(labels)).astype(str))
