@@ -14,7 +14,8 @@ prunes by the same rule. What follows was settled before the first value was see
 
 Told beside it, and added after the first value was seen, because that value says less than it seems to: on this table random search's own regret on
 test hardly falls with more pictures. Val has 235 of them; among the best tenth of the runs val says nothing of test, so that luck decides both
-what is chosen and when the target is met. The same figure of the regret on val, which is all that a searcher can lower, has no such luck in it.
+what is chosen and when the target is met: over seeds 0-19 the value is 0.18, over 200-219 it is 2. So it is told and not judged. The same figure of the
+regret on val, which is all that a searcher can lower, has no such luck in it, and is judged in its stead.
 """
 
 import math
@@ -36,12 +37,12 @@ from peoria.search import RungPruner, rungs
 
 REGRET = Figure(
     "searcher_regret",
-    "pictures until the sweep has what random search with the same pruner has at its end, against random search's",
-    0.5,
-    0.25,
+    "pictures until the sweep has the test regret that random search with the same pruner has at its end, against random search's (mostly luck)",
+    None,
+    None,
     lower_is_better=True,
 )
-ON_VAL = Figure("searcher_regret_on_val", "… of the regret on val, which is what is searched", None, None, lower_is_better=True)
+ON_VAL = Figure("searcher_regret_on_val", "… of the regret on val, which is what is searched (2: not reached)", 0.5, 0.25, lower_is_better=True)
 TRIALS = 60  # of a sweep where nothing is said
 SEEDS = range(20)
 NEVER = 2.0
