@@ -97,7 +97,7 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
         features_s = 0.0
         for path in Path(cache).glob("*.f16*"):
             path.unlink()
-        sweep = Sweep(name="frozen", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False)
+        sweep = Sweep(name="frozen", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False, seeds=0, questions=())
         with tempfile.TemporaryDirectory(dir=work) as folder:
             book = TrialBook(Path(folder), sweep)
             while (assignment := book.next()) is not None:

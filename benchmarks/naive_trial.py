@@ -65,7 +65,7 @@ def sweep_trials(root: str, work: str, trials: int, pictures: int) -> Callable[[
     from peoria.sweep import RunOptions, run_sweep
 
     shared = {"net": "tiny", "target_scale": "log1p", "pictures": pictures, "batch_size": BATCH_SIZE, "evaluations": 8, "schedule": "cosine"}
-    sweep = Sweep(name="demo", shards=root, trials=trials, shared=shared, prune=False)
+    sweep = Sweep(name="demo", shards=root, trials=trials, shared=shared, prune=False, seeds=0, questions=())
 
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:

@@ -79,7 +79,7 @@ class Table:
 def recorded_sweep() -> Sweep:
     """The demo's, shorter, and without the paper's points, which are outside its space."""
     demo = load_sweep(ROOT / "sweeps" / "demo.py")
-    return demo.model_copy(update={"shared": demo.shared | {"pictures": PICTURES}, "paper": False})
+    return demo.model_copy(update={"shared": demo.shared | {"pictures": PICTURES}, "paper": False, "seeds": 0, "questions": ()})
 
 
 def axes_of(sweep: Sweep) -> dict[str, tuple[Any, ...]]:

@@ -14,8 +14,8 @@ prunes by the same rule. What follows was settled before the first value was see
 
 Told beside it, and added after the first value was seen, because that value says less than it seems to: on this table random search's own regret on
 test hardly falls with more pictures. Val has 235 of them; among the best tenth of the runs val says nothing of test, so that luck decides both
-what is chosen and when the target is met: over seeds 0-19 the value is 0.18, over 200-219 it is 2. So it is told and not judged. The same figure of the
-regret on val, which is all that a searcher can lower, has no such luck in it, and is judged in its stead.
+what is chosen and when the target is met: over seeds 0-19 the value is 0.18, over 200-219 it is 2. So it is told and not judged. The same figure of
+the regret on val, which is all that a searcher can lower, has no such luck in it, and is judged in its stead.
 """
 
 import math
@@ -157,7 +157,7 @@ def random_search(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]
 
 
 def asked(table: Table, seed: int, trials: int) -> Sweep:
-    return table.sweep.model_copy(update={"seed": seed, "trials": trials, "queue": (), "paper": False, "prune": True})
+    return table.sweep.model_copy(update={"seed": seed, "trials": trials, "queue": (), "paper": False, "prune": True, "seeds": 0, "questions": ()})
 
 
 def reports(run: Run, config: TrialConfig) -> Iterator[tuple[int, str, float | None]]:

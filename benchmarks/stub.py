@@ -41,7 +41,16 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:
             options = RunOptions(home=Path(home), tracking=None if tracked else "off")
-            sweep = Sweep(name="empty", shards=root, trials=trials, shared={"net": "tiny", "pictures": 20_000}, startup_per_task=2, prune=False)
+            sweep = Sweep(
+                name="empty",
+                shards=root,
+                trials=trials,
+                shared={"net": "tiny", "pictures": 20_000},
+                startup_per_task=2,
+                prune=False,
+                seeds=0,
+                questions=(),
+            )
             shard_set, folder = ShardSet(Path(root)), Path(home) / "sweeps" / "empty"
             plan = make_plan(
                 sweep, shard_set.labels("train"), shard_set.labels("val"), concurrent=concurrent, home=options.home, pictures=""

@@ -3,7 +3,8 @@
 Question   how much of a Flickr picture's popularity can a fine-tuned CaffeNet see, whatever the task, rates and threshold?
 Command    peoria sweep sweeps/paper.py --shards DIR --gpus-per-trial 0.5
            CaffeNet's weights: save bvlc_reference_caffenet.caffemodel (or finetune_flickr_style.caffemodel) under data/weights
-Cost       60 trials of 1 M pictures, most of them pruned early, and the paper's three of 1 M each: about 25 M pictures
+Cost       60 trials of 1 M pictures, most of them pruned early, the paper's three, 5 to 10 with fresh seeds and 5 on parts of train, 1 M each:
+           about 38 M pictures
 Result     none yet on data that may be published
 """
 
@@ -26,6 +27,7 @@ SWEEP = Sweep(
         "target_scale": "standard",
         "pictures": 1_000_000,
         "batch_size": 50,
+        "curve_points": 80,  # a point each 250 iterations: the paper's Figures 3 and 4 average over 400 and 600
         "schedule": "cosine",
     },
     # Caffe's recipe on standardised targets, with both of the multipliers that it and the paper give.
