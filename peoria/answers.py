@@ -22,6 +22,7 @@ def charts(questions: Mapping[str, Any]) -> dict[str, Any]:
         "on_top_of_context": context(questions.get("on_top_of_context")),
         "noise": noise(questions.get("noise")),
         "count_noise": count_noise(questions.get("count_noise") or {}),
+        "content": content(questions.get("content")),
     }
 
 
@@ -85,7 +86,7 @@ def growth(found: Mapping[str, Any] | None, noise_of_counts: Mapping[str, Any] |
         marks += [Mark("line", inside, "ours thin"), Mark("line", [*inside[-1:], *beyond], "ours thin beyond")]
     marks += [Mark("whiskers", whiskers, "ours"), Mark("dots", points, "ours dot")]
     highest = max(high for _, _, high in (*whiskers, *further))
-    ceiling = None if noise_of_counts is None else noise_of_counts["ceiling"]["value"]
+    ceiling = noise_of_counts["ceiling"]["value"] if noise_of_counts and noise_of_counts["ceiling"] else None
     references = [] if ceiling is None or ceiling > 2 * highest else [{"value": ceiling, "role": "ceiling"}]
     values = [v for _, low, high in (*whiskers, *further) for v in (low, high)] + [reference["value"] for reference in references]
     x = Axis.around([p[0] for p in points] + [p["num_pictures"] for p in found["further"]], "log")
@@ -141,6 +142,15 @@ def count_noise(found: Mapping[str, Any]) -> dict[str, Any] | None:
     known = [(names.name.lower(), of["ceiling"]) for target, names in TARGETS.items() if (of := found.get(target)) and of["ceiling"]]
     rows = [_row(f"most that any score can reach, {name}", ceiling, "oracle") for name, ceiling in known]
     return strip(rows, others=(1.0,)) if rows else None
+
+
+def content(found: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Rows of what is known; none where there are too few copies."""
+    if found is None:
+        return None
+    groups = (("other_owner", "copies by different owners: content"), ("same_owner", "copies by one owner: content and owner"))
+    rows = [_row(label, found[name]["ceiling"], "oracle") for name, label in groups if found[name]["ceiling"] is not None]
+    return strip(rows, others=(1.0,))
 
 
 def tail(figure: Mapping[str, Any]) -> dict[str, Any]:

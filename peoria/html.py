@@ -40,7 +40,7 @@ def render_report(
     """
     assert all(picture["image"].startswith(IMAGE) for sheet in contact for picture in sheet["pictures"])
     questions, best = verdict["questions"], verdict["best"]["key"]
-    ceilings = {"rho_views": noise["ceiling"]["value"]} if (noise := (questions.get("count_noise") or {}).get("views")) else {}
+    ceilings = {"rho_views": noise["ceiling"]["value"]} if (noise := (questions.get("count_noise") or {}).get("views")) and noise["ceiling"] else {}
     paper = verdict["paper"]
     page = _environment().get_template("report.html.j2").render(
         verdict=verdict,

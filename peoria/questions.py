@@ -1,12 +1,13 @@
 """Further questions of a finished sweep, answered from what the one opening of the test split left: nothing here opens it again."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from peoria import metrics
 from peoria.bootstrap import bootstrap_spearman
-from peoria.ceiling import count_noise, upper_end
+from peoria.ceiling import content_ceiling, count_noise, upper_end
 from peoria.context import NAME as CONTEXT
 from peoria.context import on_top_of_context
 from peoria.estimates import Resampling, num_units
@@ -26,8 +27,8 @@ def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[st
     """Plain JSON values by question; one that these data or this sweep cannot answer is None.
 
     ``selection``: the winner's curse. ``learning_curve``, ``leak``, ``time``: of the probes. ``on_top_of_context``: of the shipped checkpoint.
-    ``noise``: white noise among the test pictures. ``count_noise`` (by target), ``upper_end``, ``within_months``, ``calibration``: see the
-    functions of these names.
+    ``noise``: white noise among the test pictures. ``content``: `content_ceiling` of views. ``count_noise`` (by target), ``upper_end``,
+    ``within_months``, ``calibration``: see the functions of these names.
     """
     from scipy.stats import rankdata
 
@@ -44,6 +45,7 @@ def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[st
         "time": later(scored, judged, score, resampling),
         "on_top_of_context": with_context(scored, judged, resampling),
         "noise": noise(scored.extra["noise"], shipped),
+        "content": content(scored.extra, resampling),
         "count_noise": {"views": count_noise(labels.views, labels.owners, resampling)},
         "upper_end": upper_end(shipped, labels.views, labels.owners, resampling),
         "within_months": None,
@@ -65,6 +67,14 @@ def with_context(scored: Scored, judged: Judged, resampling: Resampling) -> dict
         return None
     image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
     return on_top_of_context(image, known, views, shipped.views, context.views, scored.labels.views, scored.labels.owners, resampling)
+
+
+def content(extra: Mapping[str, np.ndarray], resampling: Resampling) -> dict[str, Any] | None:
+    """`content_ceiling` of the views of near-duplicates in the whole packed set, rejected pictures too, whatever part of it the sweep is of."""
+    if "copies|views_a" not in extra:
+        return None
+    views_a, views_b, owner_a, owner_b = (extra[f"copies|{name}"] for name in ("views_a", "views_b", "owner_a", "owner_b"))
+    return content_ceiling(views_a, views_b, owner_a, owner_b, resampling)
 
 
 def held_out(scored: Scored, name: str) -> HeldOut:

@@ -26,6 +26,7 @@ from peoria.sheets import sheet_rows, thumbnails
 from peoria.subsets import complement, subset_mask
 from peoria.tasks import FittedTask, get_task
 from peoria.verdict import PredictorScores
+from shards.describe import near_duplicates
 from shards.labels import Labels
 from shards.openings import open_test
 from shards.read import ShardSet
@@ -89,6 +90,8 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: Path, sweep: di
     rows = sheet_rows(shipped.views, test.labels.views)
     extra = {f"sheet|{name}": thumbnails(test.pixels, of_sheet) for name, of_sheet in rows.items()}
     extra |= {f"sheet-rows|{name}": of_sheet for name, of_sheet in rows.items()}
+    if sweep["control"] is None and (pairs := near_duplicates(shard_set, opening)) is not None:  # counts handed out anew are no picture's
+        extra |= {f"copies|{name}": values for name, values in pairs.items()}
     extra["noise"] = network_score(judged.winners["views"], noise_pictures(NUM_NOISE, seed=0))
     train, val = dataset.train.labels, dataset.val.labels
     if CONTEXT in predictors:

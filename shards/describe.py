@@ -1,5 +1,7 @@
 """What is in a packed set: the paper's Tables 1 and 2 and Figure 2, for the whole and for each split, and what was left out and why."""
 
+import hashlib
+import io
 import json
 from collections import Counter
 from pathlib import Path
@@ -9,7 +11,8 @@ import numpy as np
 
 from shards.errors import DamagedShardError, ShardsError
 from shards.histograms import draw
-from shards.manifest import LEDGER, SPLITS, write_atomic
+from shards.manifest import LEDGER, NEAR_DUPLICATES, SPLITS, write_atomic
+from shards.openings import TestOpening
 from shards.read import ShardSet
 
 if TYPE_CHECKING:
@@ -23,7 +26,8 @@ def describe(root: Path) -> dict[str, Any]:
 
     ``parts`` holds "total" and each split that has pictures: ``num_pictures``, ``share`` of all, ``num_owners``, ``num_unknown_owners``,
     ``largest_owner_share``, ``counts`` (Table 1: mean, sd with n - 1, max, share_zero, for each count that the table had) and
-    ``correlations`` (Table 2: Pearson, upper triangle as "views favorites"; null where a count does not vary).
+    ``correlations`` (Table 2: Pearson, upper triangle as "views favorites"; null where a count does not vary). ``near_duplicates`` is the number
+    of pairs of nearly the same picture by ``other_owner`` and ``same_owner``, rejected pictures too; null in a set that did not keep them.
     """
     shard_set = ShardSet(root)
     manifest, table = shard_set.manifest, shard_set.table
@@ -43,8 +47,24 @@ def describe(root: Path) -> dict[str, Any]:
         "num_bytes": sum(shard.bytes for shard in manifest.shards),
         "uploaded_at": _range(table, "uploaded_at"),
         "observed_at": _range(table, "observed_at"),
+        "near_duplicates": _num_pairs(shard_set),
         "parts": parts,
     }
+
+
+def near_duplicates(shard_set: ShardSet, opening: TestOpening | None = None) -> dict[str, np.ndarray] | None:
+    """Counts and owners of pairs of nearly the same picture, of all splits and of rejected pictures too; None where the set did not keep them.
+
+    ``views_a`` and ``views_b`` are int64 [P], ``owner_a`` and ``owner_b`` str [P]; each picture is in at most one pair of different owners
+    and in at most one of one owner. Test pictures are among them: raises TestSplitClosedError without an opening on record, and
+    DamagedShardError where the file is not the one that was packed.
+    """
+    shard_set.check_open("test", opening)
+    table = _pairs(shard_set)
+    if table is None:
+        return None
+    views = {name: table[name].to_numpy() for name in ("views_a", "views_b")}
+    return views | {name: np.array(table[name].to_pylist(), dtype=np.str_) for name in ("owner_a", "owner_b")}
 
 
 def render_text(found: dict[str, Any]) -> str:
@@ -55,6 +75,9 @@ def render_text(found: dict[str, Any]) -> str:
     ]
     lines += [f"{name}: {found[name][0]} to {found[name][1]}" for name in ("uploaded_at", "observed_at") if found[name]]
     lines += [f"  left out, {reason}: {num:,}" for reason, num in found["rejected"].items()]
+    pairs = found["near_duplicates"]
+    said = "not kept by this packed set" if pairs is None else f"{pairs['other_owner']:,} pairs of different owners, {pairs['same_owner']:,} of one"
+    lines.append(f"near-duplicates: {said}")
     lines += ["", f"{'':12}{'pictures':>10}{'share':>9}{'owners':>9}{'unknown':>9}{'largest owner':>15}"]
     for name, part in found["parts"].items():
         largest = "" if part["largest_owner_share"] is None else f"{part['largest_owner_share']:.2%}"
@@ -66,11 +89,11 @@ def render_text(found: dict[str, Any]) -> str:
         for count, row in part["counts"].items():
             sd = "" if row["sd"] is None else f"{row['sd']:,.2f}"
             lines.append(f"{name:10}{count:12}{row['mean']:>12,.2f}{sd:>12}{row['max']:>13,}{row['share_zero']:>9.1%}")
-    pairs = list(found["parts"]["total"]["correlations"])
-    if pairs:
-        lines += ["", "Pearson correlations (paper, Table 2)", f"{'':10}" + "".join(f"{pair.replace(' ', ', '):>22}" for pair in pairs)]
+    columns = list(found["parts"]["total"]["correlations"])
+    if columns:
+        lines += ["", "Pearson correlations (paper, Table 2)", f"{'':10}" + "".join(f"{pair.replace(' ', ', '):>22}" for pair in columns)]
         for name, part in found["parts"].items():
-            values = ["no variation" if part["correlations"][pair] is None else f"{part['correlations'][pair]:.2f}" for pair in pairs]
+            values = ["no variation" if part["correlations"][pair] is None else f"{part['correlations'][pair]:.2f}" for pair in columns]
             lines.append(f"{name:10}" + "".join(f"{value:>22}" for value in values))
     return "\n".join(lines) + "\n"
 
@@ -125,6 +148,30 @@ def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
     if len(first) < 2 or first.min() == first.max() or second.min() == second.max():
         return None
     return float(np.corrcoef(first, second)[0, 1])
+
+
+def _num_pairs(shard_set: ShardSet) -> dict[str, int] | None:
+    table = _pairs(shard_set)
+    if table is None:
+        return None
+    same = sum(a == b for a, b in zip(table["owner_a"].to_pylist(), table["owner_b"].to_pylist(), strict=True))
+    return {"other_owner": len(table) - same, "same_owner": same}
+
+
+def _pairs(shard_set: ShardSet) -> "pa.Table | None":
+    """near_duplicates.parquet, test counts and all; None where the manifest knows of none. Raises DamagedShardError."""
+    import pyarrow.parquet as pq
+
+    path, packed = shard_set.root / NEAR_DUPLICATES, shard_set.manifest.files_sha256.get(NEAR_DUPLICATES)
+    if packed is None:
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise DamagedShardError(f"{path}: {error.strerror}; the one that was packed", hint="fetch it again, or pack again") from None
+    if (found := hashlib.sha256(data).hexdigest()) != packed:
+        raise DamagedShardError(f"{path}: sha256 {found[:16]}…; {packed[:16]}… was packed", hint="fetch it again, or pack again")
+    return pq.read_table(io.BytesIO(data))
 
 
 def _reasons(root: Path) -> dict[str, int]:

@@ -1,8 +1,9 @@
-"""The two tables beside the tars: the labels of what was kept, and a line for every row that went in."""
+"""The tables beside the tars: the labels of what was kept, a line for every row that went in, and pairs of nearly the same picture."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from shards.rows import PictureRow, Rejection, Table
@@ -52,6 +53,20 @@ def ledger_table(
         {"row": row.row, "id": row.id, "status": "kept", "split": split, "key": key} for row, key, split in zip(kept, keys, splits, strict=True)
     ]
     return pa.Table.from_pylist(sorted(lines, key=lambda line: line["row"]), LEDGER_SCHEMA)
+
+
+def near_duplicates_table(rows: Sequence[PictureRow], splits: Sequence[str | None], i: np.ndarray, j: np.ndarray, bits: np.ndarray) -> pa.Table:
+    """One row for each pair of `shards.splits.near_identical_pairs` among ``rows``; ``splits`` is None for a row that was rejected.
+
+    Favourites and dates are there in any case, null where they are not known.
+    """
+    columns: dict[str, pa.Array] = {}
+    kinds = {"id": pa.string(), "owner": pa.string(), "split": pa.string(), "views": pa.int64(), "favorites": pa.int64(), "uploaded_at": _TIME}
+    for name, kind in kinds.items():
+        for side, places in (("a", i.tolist()), ("b", j.tolist())):
+            values = [splits[at] if name == "split" else getattr(rows[at], name) for at in places]
+            columns[f"{name}_{side}"] = pa.array(values, kind)
+    return pa.table(columns | {"bits": pa.array(bits, pa.int64())})
 
 
 def _kept_column(values: list[Any]) -> pa.Array:

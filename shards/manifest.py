@@ -20,6 +20,7 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 LABELS = "labels.parquet"
 LEDGER = "ledger.parquet"
+NEAR_DUPLICATES = "near_duplicates.parquet"  # sets packed before it was kept have none
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -77,7 +78,7 @@ class Manifest(_Model):
     num_rejected: int
     pictures_sha256: str  # over (key, sha256 of the packed JPEG) in the order of the keys
     labels_sha256: str  # over the rows of labels.parquet, not its bytes, which differ between versions of parquet writers
-    files_sha256: dict[str, str] = Field(default_factory=dict)  # labels.parquet and ledger.parquet as bytes: proves a copy, no part of the identity
+    files_sha256: dict[str, str] = Field(default_factory=dict)  # the tables beside the shards, as bytes: proves a copy, no part of the identity
 
     @property
     def identity(self) -> str:

@@ -23,8 +23,8 @@ from shards import splits, staging
 from shards.digests import labels_sha256, pictures_sha256
 from shards.errors import ShardsError
 from shards.layout import MAX_SHARD_SIZE, PlannedShard, lay_out
-from shards.ledger import labels_table, ledger_table
-from shards.manifest import LABELS, LEDGER, MANIFEST, SPLITS, Manifest, PictureRule, Shard, Source, SplitRule, write_atomic
+from shards.ledger import labels_table, ledger_table, near_duplicates_table
+from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, PictureRule, Shard, Source, SplitRule, write_atomic
 from shards.rows import PictureRow, Rejection, Table, read_table
 from shards.staging import STAGING, Progress, parquet_bytes
 
@@ -136,7 +136,8 @@ def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, pr
         shutil.rmtree(work)  # what was found is not to be held against the next try
         raise _nothing_left(table, rejections)
     hashes = np.frombuffer(b"".join(line["pdq"] for line in lines), np.uint8).reshape(-1, 32)
-    layout = lay_out(rows, hashes, np.array([line["quality"] for line in lines]), plan.split_rule, plan.shard_size)
+    quality = np.array([line["quality"] for line in lines])
+    layout = lay_out(rows, hashes, quality, plan.split_rule, plan.shard_size)
     rejections += layout.rejections
     known = {row.row: split for row, split in zip(rows, layout.splits, strict=True)}
 
@@ -153,7 +154,11 @@ def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, pr
     labels = labels_table(table, kept, keys, kept_splits)
     ledger = ledger_table(rejections, kept, keys, kept_splits, known)
     assert ledger["row"].to_pylist() == list(range(table.num_rows)), "every row of the table is a line of the ledger, once"
-    files = {LABELS: parquet_bytes(labels), LEDGER: parquet_bytes(ledger)}
+    # Of all pictures that could be read: nearly every pair across splits has lost one of the two by now.
+    pairs = splits.near_identical_pairs(hashes, quality, np.array([row.owner for row in rows], dtype=object), plan.split_rule.near_duplicate_bits)
+    split_of = dict(zip(places, kept_splits, strict=True))
+    copies = near_duplicates_table(rows, [split_of.get(place) for place in range(len(rows))], *pairs)
+    files = {LABELS: parquet_bytes(labels), LEDGER: parquet_bytes(ledger), NEAR_DUPLICATES: parquet_bytes(copies)}
     for name, data in files.items():
         write_atomic(out / name, data)
     manifest = Manifest(

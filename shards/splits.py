@@ -13,6 +13,7 @@ from shards.manifest import SplitRule
 MIN_QUALITY = 50  # PDQ's own advice: hashes of flatter pictures are noise
 MAX_BITS = 15  # 16 bands: two hashes no more than 15 bits apart agree in at least one
 _PAIRS_AT_ONCE = 2_000_000  # about 250 MB
+_MAX_LAG = 50  # neighbours within a band; a placeholder uploaded ten thousand times would else make fifty million pairs
 
 
 def check_rule(rule: SplitRule) -> None:
@@ -114,6 +115,50 @@ def nearest_within(query: np.ndarray, base: np.ndarray, max_bits: int) -> tuple[
     found = best[query_of]
     hit = found < np.iinfo(np.int64).max
     return np.where(hit, found & 0xFFFFFFFF, -1), np.where(hit, found >> 32, 0)
+
+
+def near_identical_pairs(hashes: np.ndarray, quality: np.ndarray, owners: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of one picture uploaded twice: each picture in at most one pair of different owners and in at most one pair of one owner.
+
+    ``hashes`` is uint8 [N, 32], ``quality`` int [N], ``owners`` str [N]; a picture too flat for its hash or of an unknown owner ("") is in no
+    pair. Returns the places of both pictures, i < j, and their distance, int64 [P] each, nearest pairs first, equally near ones by place. They
+    are taken in this order, so that whoever is nearest is paired and who is left over may find nobody.
+
+    Not every pair is looked at: pictures that share a band of the hash are put in the order of their hashes and compared with the next 50
+    only. Of more pictures than that in one band some near pairs can be missed; copies to the bit lie side by side.
+    """
+    assert 0 <= max_bits <= MAX_BITS, max_bits
+    rows = np.flatnonzero((quality >= MIN_QUALITY) & (np.asarray(owners) != ""))
+    words = np.ascontiguousarray(hashes[rows]).view(np.uint64)
+    by_hash = np.lexsort(words.T)
+    rows, words = rows[by_hash], words[by_hash]
+    found = np.zeros(0, dtype=np.int64)  # i x N + j, each pair once
+    for band in range(16):
+        keys = words.view(np.uint16)[:, band]
+        order = np.argsort(keys, kind="stable")
+        keys, near = keys[order], [found]
+        start = np.arange(len(order))
+        for lag in range(1, _MAX_LAG + 1):
+            start = start[: np.searchsorted(start, len(order) - lag)]
+            start = start[keys[start] == keys[start + lag]]
+            if not len(start):
+                break
+            a, b = order[start], order[start + lag]
+            hit = np.bitwise_count(words[a] ^ words[b]).sum(axis=1, dtype=np.int64) <= max_bits
+            first, second = rows[a[hit]], rows[b[hit]]
+            near.append(np.minimum(first, second) * len(hashes) + np.maximum(first, second))
+        found = np.unique(np.concatenate(near))
+    i, j = np.divmod(found, max(1, len(hashes)))
+    bits = np.bitwise_count(hashes[i] ^ hashes[j]).sum(axis=1, dtype=np.int64)
+    nearest = np.lexsort((found, bits))
+    i, j, bits = i[nearest], j[nearest], bits[nearest]
+    paired: tuple[set[int], set[int]] = (set(), set())  # by whether the owners are the same
+    taken = np.zeros(len(i), dtype=bool)
+    for at, (a, b, same) in enumerate(zip(i.tolist(), j.tolist(), (owners[i] == owners[j]).tolist(), strict=True)):
+        if a not in paired[same] and b not in paired[same]:
+            paired[same].update((a, b))
+            taken[at] = True
+    return i[taken], j[taken], bits[taken]
 
 
 def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shards.digests import pictures_sha256
 from shards.errors import ShardsError
-from shards.manifest import LABELS, LEDGER, MANIFEST, SPLITS, Manifest, Shard
+from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, Shard
 from shards.openings import OPENINGS, openings
 from shards.read import NUM_THREADS, read_labels
 from shards.tar_index import MappedShard, check_paths
@@ -44,7 +44,8 @@ def _read_shard(root: Path, shard: Shard) -> tuple[list[str], dict[str, str]]:
 
 def _changed_files(root: Path, manifest: Manifest) -> list[str]:
     problems = []
-    for name in (LABELS, LEDGER):
+    kept = NEAR_DUPLICATES in manifest.files_sha256 or (root / NEAR_DUPLICATES).exists()  # sets packed before it was kept have none
+    for name in (LABELS, LEDGER, *([NEAR_DUPLICATES] if kept else [])):
         try:
             found = hashlib.sha256((root / name).read_bytes()).hexdigest()
         except OSError as error:
@@ -87,6 +88,14 @@ def _disagreements(root: Path, manifest: Manifest, pictures: Mapping[str, tuple[
             problems.append(f"{root / LEDGER}: {found} rows for {name}; {said}, as {MANIFEST} says")
     if {key for key in ledger["key"].to_pylist() if key is not None} != rows.keys():
         problems.append(f"{root / LEDGER}: the keys of the kept rows are not those of {LABELS}; the same")
+    if (root / NEAR_DUPLICATES).exists():
+        packed = {row["id"]: tuple(row.values()) for row in labels.select(["id", "split", "owner", "views"]).to_pylist()}
+        pairs = pq.read_table(root / NEAR_DUPLICATES)
+        for side in "ab":
+            columns = [pairs[f"{name}_{side}"].to_pylist() for name in ("id", "split", "owner", "views")]
+            wrong = [row[0] for row in zip(*columns, strict=True) if packed.get(row[0], row if row[1] is None else None) != row]
+            if wrong:
+                problems.append(f"{root / NEAR_DUPLICATES}: {len(wrong)} pictures are not as in {LABELS}, first id {wrong[0]!r}; the same")
     return problems
 
 

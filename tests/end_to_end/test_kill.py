@@ -16,7 +16,7 @@ import optuna
 import pytest
 
 from peoria.curves import read_points
-from peoria.records import read_trials
+from peoria.records import TrialRecord, read_trials, winners_of
 
 pytestmark = pytest.mark.slow
 
@@ -29,6 +29,7 @@ SWEEP = Sweep(
     name="kill", shards="named by the flag", trials={trials}, paper=True, startup_per_task=2,
     space=Space(learning_rate=LogUniform(1e-4, 1e-2), head_multiplier=LogUniform(1.0, 10.0), outlier_sd=(None, 3.0)),
     shared={{"net": "tiny", "target_scale": "log1p", "pictures": 8000, "batch_size": 32, "curve_points": 40, "schedule": "cosine"}},
+    seeds=2, questions=(),
 )
 
 if __name__ == "__main__":
@@ -97,12 +98,12 @@ def cleanup() -> Iterator[list[Runs]]:
             os.kill(pid, signal.SIGKILL)
 
 
-def test_three_kills(planted_shards: Path, mlflow_server: str, tmp_path: Path, cleanup: list[Runs]) -> None:
+def test_four_kills(planted_shards: Path, mlflow_server: str, tmp_path: Path, cleanup: list[Runs]) -> None:
     run = Runs(tmp_path / "run", planted_shards, mlflow_server)
     cleanup.append(run)
     dice = random.Random(0)
     before: dict[str, float] = {}
-    for num_ended in (0, 3, 7):
+    for num_ended in (0, 3, 7, TRIALS + 4):  # the last when the search is over and its winners are trained again
         process = run.start()
         run.wait_until(lambda num=num_ended: len(run.ended()) >= num and any(run.folder.glob("trials/*/points.jsonl")), process)
         time.sleep(dice.uniform(0, 0.5))
@@ -115,7 +116,9 @@ def test_three_kills(planted_shards: Path, mlflow_server: str, tmp_path: Path, c
     assert process.wait(timeout=400) == 0, run.log.read_text()[-3000:]
 
     trials = read_trials(run.folder)
-    assert [trial.key for trial in trials] == [*(f"{n:04d}" for n in range(TRIALS)), "paper-classification", "paper-hybrid", "paper-regression"]
+    searched = [trial.key for trial in trials if trial.of is None]
+    assert searched == [*(f"{n:04d}" for n in range(TRIALS)), "paper-classification", "paper-hybrid", "paper-regression"]
+    check_probes(trials)
     assert all(trial.status in ("done", "pruned") for trial in trials)
     assert before.items() <= run.ended().items()
     for trial in trials:
@@ -125,6 +128,12 @@ def test_three_kills(planted_shards: Path, mlflow_server: str, tmp_path: Path, c
             assert steps == [8000 * k // 40 for k in range(1, 41)]
     check_pruning(run.folder)
     check_mlflow(mlflow_server, trials)
+
+
+def check_probes(trials: list[TrialRecord]) -> None:
+    """The winners, and nobody else, again with each fresh seed."""
+    won = {winner.key for winner in winners_of(trials).values()}
+    assert sorted(trial.key for trial in trials if trial.of is not None) == sorted(f"{key}-seed-{number}" for key in won for number in (1, 2))
 
 
 def check_pruning(folder: Path) -> None:
@@ -177,7 +186,7 @@ def test_killed_one_at_a_time_it_is_the_sweep_that_was_left_alone(planted_shards
     alone, killed = (Runs(tmp_path / name, planted_shards, "off", "--concurrent", "1") for name in ("alone", "killed"))
     cleanup += [alone, killed]
     assert alone.start().wait(timeout=400) == 0, alone.log.read_text()[-3000:]
-    for num_ended in (1, 4, 8):
+    for num_ended in (1, 4, 8, TRIALS + 4):
         process = killed.start()
         killed.wait_until(lambda num=num_ended: len(killed.ended()) >= num and any(killed.folder.glob("trials/*/points.jsonl")), process)
         os.killpg(process.pid, signal.SIGKILL)
@@ -216,4 +225,6 @@ def test_a_dead_worker_is_replaced_and_its_trial_goes_on(planted_shards: Path, t
     assert process.wait(timeout=400) == 0, run.log.read_text()[-3000:]
     assert killed == 2
     assert all(trial.status in ("done", "pruned") for trial in read_trials(run.folder))
-    assert len(read_trials(run.folder)) == TRIALS + 3
+    trials = read_trials(run.folder)
+    assert len([trial for trial in trials if trial.of is None]) == TRIALS + 3
+    check_probes(trials)

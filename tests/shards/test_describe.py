@@ -1,6 +1,8 @@
 import csv
+import dataclasses
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from shards.describe import describe, render_text, write_description
-from shards.errors import DamagedShardError, ShardsError
+from shards.describe import describe, near_duplicates, render_text, write_description
+from shards.errors import DamagedShardError, ShardsError, TestSplitClosedError
 from shards.histograms import draw
 from shards.manifest import Manifest
+from shards.openings import open_test
 from shards.pack import pack
 from shards.read import ShardSet
 
@@ -59,6 +62,7 @@ def test_the_text_says_what_was_found(packed_once: Path) -> None:
     assert lines[0] == "table.csv: 61 rows = 60 kept + 1 left out"
     assert "uploaded_at: 2013-01-02 to 2013-01-28" in lines
     assert "  left out, missing_file: 1" in lines
+    assert "near-duplicates: 0 pairs of different owners, 0 of one" in lines
     words = [line.split() for line in lines]
     assert ["total", "60", "100.00%", "30", "0", "3.33%"] in words
     assert ["total", "views", "1,170.17", "1,065.28", "3,481", "1.7%"] in words
@@ -135,3 +139,53 @@ def test_damage_and_a_bad_folder_are_named(packed: Path, tmp_path: Path) -> None
     (packed / "labels.parquet").unlink()
     with pytest.raises(DamagedShardError, match=r"labels.parquet: .*No such file"):
         describe(packed)
+
+
+@pytest.fixture
+def copied(tmp_path: Path, make_table: Callable[..., Path]) -> Path:
+    """A set in which 1 is a copy of 0, 3 of 2 and 5 of 4; the last two are one owner's."""
+    table = make_table(tmp_path / "in", 30, ["a", "b", "c", "d", "e", "e", *[f"o{i}" for i in range(24)]])
+    for twin in (1, 3, 5):
+        shutil.copy(tmp_path / f"in/images/{twin - 1:03d}.jpg", tmp_path / f"in/images/{twin:03d}.jpg")
+    return pack(table, tmp_path / "set", processes=1).root
+
+
+def test_copies_are_counted_without_an_opening_and_seen_with_one_only(copied: Path) -> None:
+    found = describe(copied)
+    assert found["near_duplicates"] == {"other_owner": 2, "same_owner": 1}
+    assert "near-duplicates: 2 pairs of different owners, 1 of one" in render_text(found).splitlines()
+    shard_set = ShardSet(copied)
+    with pytest.raises(TestSplitClosedError, match="no opening"):
+        near_duplicates(shard_set)
+    opening = open_test(copied, sweep="paper", purpose="report")
+    with pytest.raises(TestSplitClosedError, match="is not on record"):
+        near_duplicates(shard_set, dataclasses.replace(opening, number=2))
+    with pytest.raises(TestSplitClosedError, match="is of other data"):
+        near_duplicates(shard_set, dataclasses.replace(opening, identity="0" * 64))
+    pairs = near_duplicates(shard_set, opening)
+    assert pairs is not None
+    with (copied.parent / "in/metadata.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = {(rows[i]["owner"], rows[i + 1]["owner"], int(rows[i]["views"]), int(rows[i + 1]["views"])) for i in (0, 2, 4)}
+    assert set(zip(*(pairs[name].tolist() for name in ("owner_a", "owner_b", "views_a", "views_b")), strict=True)) == expected
+
+
+def test_a_set_that_did_not_keep_copies_says_so(copied: Path) -> None:
+    opening = open_test(copied, sweep="paper", purpose="report")
+    path = copied / "near_duplicates.parquet"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    for damaged in ("sha256 .* was packed", "No such file"):
+        with pytest.raises(DamagedShardError, match=f"near_duplicates.parquet: {damaged}"):
+            near_duplicates(ShardSet(copied), opening)
+        with pytest.raises(DamagedShardError, match=f"near_duplicates.parquet: {damaged}"):
+            describe(copied)
+        path.unlink(missing_ok=True)
+    manifest = json.loads((copied / "manifest.json").read_text())
+    del manifest["files_sha256"]["near_duplicates.parquet"]
+    (copied / "manifest.json").write_text(json.dumps(manifest))
+    found = describe(copied)
+    assert found["near_duplicates"] is None
+    assert "near-duplicates: not kept by this packed set" in render_text(found).splitlines()
+    assert near_duplicates(ShardSet(copied), opening) is None
+    with pytest.raises(TestSplitClosedError):
+        near_duplicates(ShardSet(copied))  # whether any were kept or not

@@ -1,5 +1,6 @@
 """A table becomes a packed set: every row accounted for, the same bytes every time, whatever happens on the way."""
 
+import csv
 import hashlib
 import io
 import json
@@ -25,6 +26,7 @@ MakeTable = Callable[..., Path]
 Files = Callable[[Path], dict[str, str]]
 pytestmark = pytest.mark.usefixtures("small_chunks")
 RULE = SplitRule(train=0.5, val=0.2, test=0.3, max_per_owner=5)  # every split has some of so few pictures
+TABLES = {"labels.parquet", "ledger.parquet", "near_duplicates.parquet"}
 POSTERS = Path(__file__).parents[3] / "shared/data/posters"
 
 
@@ -104,7 +106,42 @@ def test_the_shards_hold_what_the_manifest_says(tmp_path: Path, files: Files, mi
         assert set(sidecar) == {"id", "source", "width", "height", "sha256", "pdq", "licence"}
         assert (sidecar["id"], sidecar["sha256"]) == (identity, hashlib.sha256(original).hexdigest())
         assert len(sidecar["pdq"]) == 64
-    assert set(files(root)) == {"manifest.json", "labels.parquet", "ledger.parquet", "train", "val", "test", *(s.file for s in manifest.shards)}
+    assert set(files(root)) == {"manifest.json", *TABLES, "train", "val", "test", *(s.file for s in manifest.shards)}
+
+
+def test_copies_are_kept_before_caps_and_splits_take_them_away(tmp_path: Path, mixed: Path) -> None:
+    root = tmp_path / "out"
+    manifest = pack(mixed, root, processes=1, split_rule=RULE).manifest
+    pairs = pq.read_table(root / "near_duplicates.parquet").to_pylist()
+    assert {int(pair[f"id_{side}"]) for pair in pairs for side in "ab"} == set(range(10, 20))  # the ten copies, and none of the others
+    assert len(pairs) == 5
+    table = {row.id: row for row in read_table(mixed).rows}
+    split_of = {line["id"]: line["split"] if line["status"] == "kept" else None for line in pq.read_table(root / "ledger.parquet").to_pylist()}
+    for pair in pairs:
+        assert pair["bits"] <= 15
+        for side in "ab":
+            row = table[pair[f"id_{side}"]]
+            assert [pair[f"{name}_{side}"] for name in ("owner", "views", "favorites")] == [row.owner, row.views, row.favorites]
+            assert pair[f"uploaded_at_{side}"] == row.uploaded_at
+            assert pair[f"split_{side}"] == split_of[row.id]
+    assert {split_of[f"{row:03d}"] for row in range(10, 20)} == {None, "test"}  # what of them gave way is there all the same
+    assert manifest.files_sha256["near_duplicates.parquet"] == hashlib.sha256((root / "near_duplicates.parquet").read_bytes()).hexdigest()
+    assert set(manifest.files_sha256) == TABLES
+
+
+def test_unknown_owners_and_what_the_table_lacks(tmp_path: Path, make_table: MakeTable) -> None:
+    table = make_table(tmp_path / "in", 8, ["a", "b", "", "d", "e", "e", "g", "h"])
+    for twin, of in ((1, 0), (3, 2), (5, 4)):
+        shutil.copy(tmp_path / f"in/images/{of:03d}.jpg", tmp_path / f"in/images/{twin:03d}.jpg")
+    with table.open(newline="") as file:
+        records = [[record[name] for name in ("id", "path", "views", "owner")] for record in csv.DictReader(file)]
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows([["id", "path", "views", "owner"], *records])
+    pack(table, tmp_path / "out", processes=1)
+    pairs = pq.read_table(tmp_path / "out/near_duplicates.parquet")
+    found = sorted((pair["owner_a"], pair["owner_b"], pair["bits"], pair["favorites_a"], pair["uploaded_at_b"]) for pair in pairs.to_pylist())
+    assert found == [("a", "b", 0, None, None), ("e", "e", 0, None, None)]
+    assert [str(kind) for kind in pairs.schema.types[8:12]] == ["int64", "int64", "timestamp[ms, tz=UTC]", "timestamp[ms, tz=UTC]"]
 
 
 def test_labels_digest_is_over_what_they_say(tmp_path: Path, mixed: Path) -> None:

@@ -116,7 +116,7 @@ def test_stopped_at_every_write_it_ends_the_same(
         pack(table, tmp_path / f"out{stops}", shard_size=8, processes=1)
         assert files(tmp_path / f"out{stops}") == files(tmp_path / "whole")
         stops += 1
-    assert stops == 1 + 2 * 4 + 5 + 3  # plan; chunks; shards; labels, ledger, manifest
+    assert stops == 1 + 2 * 4 + 5 + 4  # plan; chunks; shards; labels, ledger, near-duplicates, manifest
 
 
 def tearing(suffix: str) -> Callable[[Path, bytes], None]:

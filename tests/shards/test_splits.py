@@ -139,6 +139,87 @@ def test_the_search_copes_with_many_pictures() -> None:
     assert (nearest[5], bits[5]) == (70_000, 3)
 
 
+def pairs_of(hashes: np.ndarray, owners: list[str], quality: int = 100, max_bits: int = 15) -> list[tuple[int, int, int]]:
+    found = splits.near_identical_pairs(hashes, np.full(len(hashes), quality), np.array(owners, object), max_bits)
+    return list(zip(*(column.tolist() for column in found), strict=True))
+
+
+def test_every_planted_copy_is_paired_and_nothing_else_is() -> None:
+    random = np.random.default_rng(0)
+    hashes = random.integers(0, 256, (5000, 32), dtype=np.uint8)
+    owners = [f"o{i}" for i in range(5000)]
+    assert pairs_of(hashes, owners) == []
+    first, second = random.permutation(5000)[:2000].reshape(2, 1000)
+    for i, j in zip(first, second, strict=True):
+        hashes[j] = hashes[i] ^ hash_of(*random.choice(256, random.integers(0, 16), replace=False))
+    found = pairs_of(hashes, owners)
+    assert {(i, j) for i, j, _ in found} == {(min(pair), max(pair)) for pair in zip(first.tolist(), second.tolist(), strict=True)}
+    assert all(bits == np.bitwise_count(hashes[i] ^ hashes[j]).sum() for i, j, bits in found)
+    assert [bits for *_, bits in found] == sorted(bits for *_, bits in found)
+
+
+def test_a_picture_is_once_in_a_pair_of_two_owners_and_once_in_a_pair_of_one() -> None:
+    hashes = np.stack([hash_of(), hash_of(1), hash_of(1, 2), hash_of(1, 2, 3, 4)])
+    assert pairs_of(hashes, ["a", "b", "c", "d"]) == [(0, 1, 1), (2, 3, 2)]  # not 1 and 2, though 1 bit apart: 1 is taken
+    assert pairs_of(hashes[:3], ["a", "b", "c"]) == [(0, 1, 1)]
+    assert pairs_of(hashes[:3], ["a", "a", "b"]) == [(0, 1, 1), (1, 2, 1)]  # 1 in one of each kind
+    assert pairs_of(hashes, ["a"] * 4) == [(0, 1, 1), (2, 3, 2)]
+    assert pairs_of(hashes[[0, 3, 1]], ["a", "b", "c"]) == [(0, 2, 1)]  # the nearer one, wherever it stands
+
+
+def test_pairs_need_known_owners_a_hash_worth_the_name_and_few_bits() -> None:
+    far = np.stack([hash_of(*range(0, 240, 16)), hash_of()])  # 15 bits apart, one in each band but the last
+    assert pairs_of(far, ["a", "b"]) == [(0, 1, 15)]
+    assert pairs_of(np.stack([hash_of(*range(0, 256, 16)), hash_of()]), ["a", "b"]) == []
+    assert pairs_of(far, ["a", "b"], max_bits=14) == []
+    assert pairs_of(far, ["a", ""]) == pairs_of(far, ["", ""]) == []
+    assert pairs_of(far, ["a", "b"], quality=49) == []
+    assert pairs_of(far[:0], []) == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), num=st.integers(0, 40), flips=st.integers(0, 16), max_bits=st.integers(0, 15))
+def test_pairs_equal_those_of_brute_force(seed: int, num: int, flips: int, max_bits: int) -> None:
+    random = np.random.default_rng(seed)
+    bitmaps = np.unpackbits(random.integers(0, 256, (4, 32), dtype=np.uint8)[random.integers(0, 4, num)], axis=1)
+    for row in bitmaps:
+        row[random.choice(256, random.integers(0, flips + 1), replace=False)] ^= 1
+    hashes, owners = np.packbits(bitmaps, axis=1), [f"{k}" if k else "" for k in random.integers(0, 6, num)]
+    near = sorted(
+        (int(np.bitwise_count(hashes[i] ^ hashes[j]).sum()), i, j) for i in range(num) for j in range(i + 1, num) if owners[i] and owners[j]
+    )
+    wanted: list[tuple[int, int, int]] = []
+    taken: set[tuple[int, bool]] = set()
+    for bits, i, j in near:
+        same = owners[i] == owners[j]
+        if bits <= max_bits and not {(i, same), (j, same)} & taken:
+            taken |= {(i, same), (j, same)}
+            wanted.append((i, j, bits))
+    assert pairs_of(hashes, owners, max_bits=max_bits) == wanted
+
+
+def test_a_placeholder_uploaded_many_times_ends_and_its_copies_are_paired(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(splits, "_MAX_LAG", 3)
+    random = np.random.default_rng(0)
+    hashes = random.integers(0, 256, (3000, 32), dtype=np.uint8)
+    hashes[::3] = hashes[0]
+    found = pairs_of(hashes, [f"o{i}" for i in range(3000)])
+    assert len(found) == 500
+    assert {place for i, j, _ in found for place in (i, j)} == set(range(0, 3000, 3))
+
+
+def test_what_the_limit_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two copies share one band only, with twenty other pictures that lie between them."""
+    crowd = np.random.default_rng(0).integers(0, 256, (22, 32), dtype=np.uint8)
+    crowd[:, :2] = 0
+    crowd[:20, 31] = np.arange(1, 21)  # the byte that decides the order
+    crowd[20:] = [hash_of(), hash_of(*range(16, 240, 16), 248)]
+    owners = [f"o{i}" for i in range(22)]
+    assert pairs_of(crowd, owners) == [(20, 21, 15)]
+    monkeypatch.setattr(splits, "_MAX_LAG", 20)
+    assert pairs_of(crowd, owners) == []
+
+
 def test_a_rule_that_cannot_be_followed() -> None:
     with pytest.raises(ShardsError) as caught:
         splits.check_rule(SplitRule(train=0.9, max_per_owner=0, near_duplicate_bits=16))

@@ -34,7 +34,7 @@ def test_a_packed_set_is_whole(packed: Path) -> None:
     assert verify(packed) == []
 
 
-@pytest.mark.parametrize("name", ["train/00000.tar", "labels.parquet", "ledger.parquet"])
+@pytest.mark.parametrize("name", ["train/00000.tar", "labels.parquet", "ledger.parquet", "near_duplicates.parquet"])
 def test_one_changed_byte_anywhere_names_the_file(packed: Path, name: str) -> None:
     path = packed / name
     whole = path.read_bytes()
@@ -45,7 +45,7 @@ def test_one_changed_byte_anywhere_names_the_file(packed: Path, name: str) -> No
         assert [problem.split(" ")[:2] for problem in problems] == [[f"{path}:", "sha256"]], place
 
 
-@pytest.mark.parametrize("name", ["val", "labels.parquet", "ledger.parquet", "manifest.json"])
+@pytest.mark.parametrize("name", ["val", "labels.parquet", "ledger.parquet", "near_duplicates.parquet", "manifest.json"])
 def test_a_missing_file_is_named(packed: Path, name: str) -> None:
     path = packed / Manifest.load(packed).of_split([name])[0].file if name == "val" else packed / name
     path.unlink()
@@ -110,7 +110,38 @@ def test_rows_and_pictures_have_digests_of_their_own(packed: Path) -> None:
     assert [problem.split(":", 1)[1] for problem in verify(packed)] == [
         " files_sha256: nothing for labels.parquet; its sha256",
         " files_sha256: nothing for ledger.parquet; its sha256",
+        " files_sha256: nothing for near_duplicates.parquet; its sha256",
     ]
+
+
+def _pair(labels: pa.Table, **changes: Any) -> pa.Table:
+    """A pair of two packed pictures, and one of two that were rejected."""
+    columns = {}
+    for side, place in (("a", 0), ("b", 1)):
+        packed = labels.slice(place, 1).to_pylist()[0]
+        for name in ("id", "split", "owner", "views"):
+            columns[f"{name}_{side}"] = [packed[name], {"id": f"rejected-{side}", "split": None, "owner": "x", "views": 3}[name]]
+    columns |= {name: [value, columns[name][1]] for name, value in changes.items()}
+    return pa.table(columns)
+
+
+def test_copies_are_those_of_the_labels(packed: Path) -> None:
+    labels = pq.read_table(packed / "labels.parquet")
+    _forge_table(packed, "near_duplicates.parquet", _pair(labels))
+    assert verify(packed) == []
+    first = labels["id"][0].as_py()
+    for name, value in (("views_a", 10**6), ("owner_a", "x"), ("split_a", "test"), ("split_a", None)):
+        _forge_table(packed, "near_duplicates.parquet", _pair(labels, **{name: value}))
+        assert verify(packed) == [f"{packed}/near_duplicates.parquet: 1 pictures are not as in labels.parquet, first id {first!r}; the same"], name
+    _forge_table(packed, "near_duplicates.parquet", _pair(labels, id_b="stranger"))
+    assert "first id 'stranger'" in verify(packed)[0]
+
+
+def test_a_set_packed_before_copies_were_kept_is_whole(packed: Path) -> None:
+    (packed / "near_duplicates.parquet").unlink()
+    files = Manifest.load(packed).files_sha256
+    _edit(packed, files_sha256={name: digest for name, digest in files.items() if name != "near_duplicates.parquet"})
+    assert verify(packed) == []
 
 
 def test_a_shard_with_another_picture_does_not_pass_by_a_new_digest(packed: Path) -> None:
