@@ -3,6 +3,7 @@
 Nothing of ours lives in Tune's own state: its experiment file is not written atomically, and a torn one loses the sweep in silence.
 """
 
+import gc
 import json
 import logging
 import os
@@ -151,7 +152,7 @@ def refuse_without_token() -> None:
 
 
 class RayAside:
-    """``with RayAside(...) as ray_aside``: Ray starts, and ends, beside whatever else the sweep has to do.
+    """``with RayAside(...) as ray_aside``: Ray starts beside whatever else the sweep has to do.
 
     In a thread that lives as long as the block: Ray's processes are killed by the kernel when the thread that started them ends, and so when
     this process is killed.
@@ -171,8 +172,10 @@ class RayAside:
         self._started.result()
 
     def leave(self) -> None:
-        """Nothing more is to be run; does not wait."""
-        self._thread.submit(disconnect)
+        """Ends Ray, and waits for it: what Tune left in a circle is collected before, for a reference of Ray's that is dropped while or after Ray
+        ends makes it end this process with status 1."""
+        gc.collect()
+        self._thread.submit(disconnect).result()
 
     def __exit__(self, *error: object) -> None:
         self.leave()
