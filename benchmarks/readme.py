@@ -23,7 +23,9 @@ def table() -> str:
     machine = found["machine"]
     missing = f"\n\nNot run: {', '.join(others)}." if others else ""
     head = f"Measured on {machine['environment']['machine']} ({machine['cpu']}), `benchmarks/results/{path.name}`. Each figure's candidates took"
-    head += " turns within one run; the figures themselves are of several runs and commits, named in the file."
+    runs = {item["at"] for item in found["figures"]}
+    several = "; the figures themselves are of several runs and commits, named in the file."
+    head += f" turns within one run{several if len(runs) > 1 else ', all in the same one.'}"
     return "\n".join([head, "", "| what | value | floor / aim |", "|---|---|---|", *rows]) + missing + "\n"
 
 
