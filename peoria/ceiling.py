@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from peoria.bootstrap import bootstrap_spearman, owner_weights
 from peoria.errors import PeoriaError
 from peoria.estimates import MIN_OWNERS, Resampling, num_units
-from peoria.metrics import Floats, effective_owners, rankable, spearman
+from peoria.metrics import Floats, effective_owners, rankable, spearman, spearman_brown
 from peoria.statements import estimate
 from peoria.strata import deciles
 
@@ -42,7 +42,7 @@ def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, nu
         values.append(spearman(first, counts - first))
         samples += bootstrap_spearman({"half": first}, counts - first, owners, **resampling.draws)["half"] / num_thinnings
     half = float(np.mean(values))
-    reliability = resampling.estimate(float(_stepped_up(half)), _stepped_up(samples), effective_owners(owners))
+    reliability = resampling.estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners))
     ceiling = {key: math.sqrt(value) for key, value in reliability.items()}  # a root keeps the order, and so the quantiles
     zero_share = float((counts == 0).mean())
     loose = zero_share > MOSTLY_ZERO
@@ -157,11 +157,6 @@ class _Quantiles(NamedTuple):
         wanted = (tops - totals)[..., None] + totals[..., None] * np.array(QUANTILES) - 1e-6  # so that rounding does not pass by a whole share
         places = np.stack([np.searchsorted(row, at) for row, at in zip(passed, wanted, strict=True)])
         return np.where(totals[..., None] > 0, self.counts[np.minimum(places, len(self.counts) - 1)], np.nan)
-
-
-def _stepped_up(half: ArrayLike) -> Floats:
-    half = np.clip(np.asarray(half, np.float64), 0.0, 1.0)
-    return np.asarray(2 * half / (1 + half))
 
 
 def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_], whose: str, resampling: Resampling) -> dict[str, Any]:

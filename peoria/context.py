@@ -22,7 +22,6 @@ NAME = "context"
 NUM_TAGS = 200  # the most frequent of train, as columns of their own: with the other features below MOST_FEATURES, so that none is projected away
 MIN_TAGGED = 10  # pictures of train, for a tag to have a column
 MIN_PICTURES = 100  # for a spline of 7 numbers
-NO_HISTORY = "not defined: no owner of val is in train"
 
 
 def context_baseline(dataset: Dataset, tasks: tuple[str, ...]) -> Baseline | None:
@@ -39,13 +38,6 @@ def context_baseline(dataset: Dataset, tasks: tuple[str, ...]) -> Baseline | Non
         return np.concatenate([part(split) for part in parts.values()], axis=1)
 
     return replace(learned(NAME, f"context ({', '.join(parts)})", features, dataset, tasks), kind="context")
-
-
-def known_context(dataset: Dataset) -> dict[str, Any]:
-    """What `context_baseline` has to go by: ``parts`` ("age", "time of upload", "tags", "owner history"), and ``owner_history``, which is
-    "defined" or says why it is not."""
-    parts = list(_parts(dataset))
-    return {"parts": parts, "owner_history": "defined" if "owner history" in parts else NO_HISTORY}
 
 
 @dataclass(frozen=True)

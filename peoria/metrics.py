@@ -208,11 +208,10 @@ def expected_best_of_curve(values: ArrayLike) -> Floats:
     return curve
 
 
-def spearman_brown(r: float) -> float:
-    """Reliability of a whole from the correlation ``r`` of its two halves: 2r / (1 + r) (Spearman 1910; Brown 1910)."""
-    if not -1 < r <= 1:
-        raise PeoriaError(f"r: {r}; a correlation above -1 and at most 1 is needed")
-    return 2 * r / (1 + r)
+def spearman_brown(half: ArrayLike) -> Floats:
+    """Reliability of a whole from the correlation of its two halves, elementwise: 2r / (1 + r) (Spearman 1910; Brown 1910); below 0 it is 0."""
+    half = np.clip(np.asarray(half, np.float64), 0.0, 1.0)
+    return np.asarray(2 * half / (1 + half))
 
 
 def detectable(se: float) -> float:

@@ -180,8 +180,10 @@ def _context(target: str, found: dict[str, Any], test: dict[str, Any]) -> str:
     gain = context["difference"]
     said = "the image adds" if gain["low"] > 0 else "the image takes away" if gain["high"] < 0 else "no evidence that the image adds anything"
     raised = f"{names.symbol} {number(context['without']['value'])} of {context['label']} becomes {number(context['with']['value'])} with the image"
+    apart = "not defined, for no owner of test is in train" if test["num_owners"] else "not known"
+    history = "" if "owner history" in context["label"] else f"; owner history is {apart}"
     smallest = f"Smallest gain that could be seen in 4 cases of 5: {number(found['detectable']['context'])}."
-    return f"{said}: {raised}, {estimate(gain, sign=True)}. {smallest}"
+    return f"{said}: {raised}, {estimate(gain, sign=True)}{history}. {smallest}"
 
 
 def _unbeaten(found: dict[str, Any]) -> str:

@@ -165,5 +165,4 @@ def test_spearman_brown() -> None:
     halves = truth + rng.normal(size=(2, 100_000))
     wholes = truth + rng.normal(size=(4, 100_000)).reshape(2, 2, -1).mean(axis=1)
     assert metrics.spearman_brown(np.corrcoef(halves)[0, 1]) == pytest.approx(np.corrcoef(wholes)[0, 1], abs=0.01)
-    with pytest.raises(PeoriaError, match=r"r: -1\.0; a correlation above -1"):
-        metrics.spearman_brown(-1.0)
+    assert metrics.spearman_brown(np.array([-0.5, 1.0])).tolist() == [0.0, 1.0]
