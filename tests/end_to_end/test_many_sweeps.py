@@ -16,7 +16,7 @@ import pytest
 
 from peoria.metrics import spearman
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # twenty whole sweeps: ten minutes on two cores
 
 SEEDS = range(10)
 NUM_PARTS = 4
