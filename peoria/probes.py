@@ -61,7 +61,7 @@ def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConf
     of = won["views"]
     subsets: list[tuple[str, str]] = []
     if "learning-curve" in sweep.questions:
-        subsets += [(f"owners:{share:g}", f"on {100 * share:g} % of the owners") for share in OWNER_SHARES]
+        subsets += [(f"owners:{share:g}", f"on {100 * share:g} % of train, by owner") for share in OWNER_SHARES]
     if "leak" in sweep.questions:
         subsets.append((f"pictures:{PICTURE_SHARE:g}", f"on {100 * PICTURE_SHARE:g} % of the pictures, by chance"))
     if "time" in sweep.questions and cutoff is not None:
