@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from peoria.baselines import MOST_FEATURES, Baseline, Features, age_days, age_features, learned
+from peoria.baselines import MOST_FEATURES, Baseline, Features, age_days, age_features, all_baselines, learned
 from peoria.bootstrap import bootstrap_spearman
+from peoria.config import TrialConfig
 from peoria.confounds import bootstrap_given_age, given_age
 from peoria.data import Dataset, SplitData
 from peoria.errors import PeoriaError
@@ -38,6 +39,12 @@ def context_baseline(dataset: Dataset, tasks: tuple[str, ...]) -> Baseline | Non
         return np.concatenate([part(split) for part in parts.values()], axis=1)
 
     return replace(learned(NAME, f"context ({', '.join(parts)})", features, dataset, tasks), kind="context")
+
+
+def every_baseline(dataset: Dataset, config: TrialConfig, tasks: tuple[str, ...]) -> list[Baseline]:
+    """`all_baselines`, and the context's where there is any."""
+    context = context_baseline(dataset, tasks)
+    return [*all_baselines(dataset, config, tasks), *([] if context is None else [context])]
 
 
 @dataclass(frozen=True)

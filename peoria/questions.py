@@ -104,7 +104,7 @@ def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_
 def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling) -> dict[str, Any] | None:
     """The learning curve over nested owner subsets; the whole is the mean of the recipe's seeds, every other point a single training."""
     labels = scored.labels
-    subsets = [trial for trial in judged.subsets if Subset.parse(trial.config["subset"]).kind == "owners" and f"subset|{trial.key}" in scored.extra]
+    subsets = [trial for trial in judged.subsets if Subset.parse(trial.config["subset"]).kind == "owners"]
     if not subsets:
         return None
     columns = {trial.key: scored.extra[f"subset|{trial.key}"] for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}

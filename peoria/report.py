@@ -48,7 +48,8 @@ def report(
     scored = Scored.read(folder, signature(sweep, judged)) or open_and_score(cache, cache_bytes, folder, sweep, judged, say)
     for trial in trials:
         if trial.fixed and trial.status != "done":
-            say(f"not judged: {trial.label}, which {trial.status}")
+            counted = trial.status == "diverged" and any(trial in again for again in judged.seeds.values())
+            say(f"{'counts as ranking nothing' if counted else 'not judged'}: {trial.label}, which {trial.status}")
     verdict = make_verdict(sweep, trials, judged, scored, on_val(folder))
     write_report(folder, verdict, sweep, trials, scored, say)
     if tracking != "off":

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from peoria import metrics
-from peoria.baselines import all_baselines
 from peoria.checkpoint import load_model
 from peoria.config import TrialConfig
 from peoria.context import NAME as CONTEXT
-from peoria.context import combine, context_baseline
+from peoria.context import combine, every_baseline
 from peoria.controls import noise_pictures
 from peoria.crops import Pictures
 from peoria.data import Dataset, SplitData, open_dataset, open_split
@@ -30,10 +29,10 @@ from shards.describe import near_duplicates
 from shards.labels import Labels
 from shards.openings import open_test
 from shards.read import ShardSet
+from shards.splits import cap_owners
 
 PURPOSE = "report"
 ORACLE = "oracle"  # a column of planted pictures: what a perfect reader of the picture would score
-MOST_OF_OWNER = 20  # as packing caps val and test
 NUM_NOISE = 200  # pictures of white noise
 RANKS = {"rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd"}
 
@@ -50,10 +49,12 @@ class Judged:
     @classmethod
     def of(cls, trials: list[TrialRecord]) -> "Judged":
         done = {trial.key: trial for trial in trials if trial.status == "done"}
+        # A recipe that diverges on a seed is that much worse: left out, only the seeds that went well would be judged.
+        ended = done | {trial.key: trial for trial in trials if trial.status == "diverged"}
         winners = winners_of(trials)
         seeds: dict[str, list[TrialRecord]] = {}
         for winner in winners.values():
-            again = [done[key] for number in range(1, len(done) + 1) if (key := seed_key(winner.key, number)) in done]
+            again = [ended[key] for number in range(1, len(ended) + 1) if (key := seed_key(winner.key, number)) in ended]
             if again:
                 seeds[winner.key] = again
         views = winners.get("views")
@@ -96,13 +97,15 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: Path, sweep: di
     train, val = dataset.train.labels, dataset.val.labels
     if CONTEXT in predictors:
         with np.load(folder / "baselines" / CONTEXT / "val_scores.npz") as stored:
-            extra |= {"val|image": val_score(judged.winners["views"]), "val|context": stored["views"], "val|views": val.views}
+            extra |= {"val|image": val_score(judged.winners["views"], len(val)), "val|context": stored["views"], "val|views": val.views}
     extra["val-se"] = np.array(metrics.standard_error(val.views, val.owners))
     extra["sizes|all"] = np.array([num_units(train.owners), len(train)])
     for trial in judged.subsets:
         subset = trial.config["subset"]
         if subset == f"pictures:{PICTURE_SHARE:g}":
-            held_out = dataset.train.take(capped(train, np.flatnonzero(complement(train, subset, dataset.identity))))
+            rest = complement(train, subset, dataset.identity)
+            surplus = cap_owners(train.owners[rest], train.ids[rest], np.full(rest.sum(), "val"), shard_set.manifest.split_rule)  # as val is capped
+            held_out = dataset.train.take(np.flatnonzero(rest)[~surplus])
             for name, split in (("random", held_out), ("owner", dataset.val)):
                 extra |= {f"leak-score|{name}": network_score(trial, split.pixels)}
                 extra |= {f"leak-views|{name}": split.labels.views, f"leak-owners|{name}": split.labels.owners}
@@ -113,15 +116,6 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: Path, sweep: di
     found = Scored(predictors, test.labels, opening.number, extra)
     found.write(folder, signature(sweep, judged))
     return found
-
-
-def capped(labels: Labels, rows: np.ndarray) -> np.ndarray:
-    """At most as many of ``rows`` of an owner as val and test may have, the first ones; shards are in the order of a hash."""
-    units, _ = metrics.owner_units(labels.owners[rows])
-    order = np.argsort(units, kind="stable")
-    starts = np.flatnonzero(np.concatenate([[True], np.diff(units[order]) > 0]))
-    place = np.arange(len(rows)) - np.repeat(starts, np.diff(starts, append=len(rows)))
-    return np.sort(rows[order[place < MOST_OF_OWNER]])
 
 
 def signature(sweep: dict[str, Any], judged: Judged) -> dict[str, Any]:
@@ -150,7 +144,9 @@ def network_predictor(trial: TrialRecord, test: SplitData, kind: Any) -> Predict
 
 
 def network_score(trial: TrialRecord, pixels: Pictures) -> np.ndarray:
-    """One score a picture, float64 [N]."""
+    """One score a picture, float64 [N]; of a trial that diverged the same for all, which ranks nothing."""
+    if trial.status == "diverged":
+        return np.zeros(len(pixels))
     fitted, outputs = network_outputs(trial, pixels)
     return fitted.score(outputs)
 
@@ -166,11 +162,8 @@ def network_outputs(trial: TrialRecord, pixels: Pictures) -> tuple[FittedTask, n
 
 def baseline_predictors(judged: Judged, dataset: Dataset, test: SplitData, tasks: tuple[str, ...]) -> dict[str, PredictorScores]:
     config = TrialConfig.model_validate(judged.winners["views"].config)
-    baselines = all_baselines(dataset, config, tasks)
-    if (context := context_baseline(dataset, tasks)) is not None:
-        baselines.append(context)
     found = {}
-    for baseline in baselines:
+    for baseline in every_baseline(dataset, config, tasks):
         scores = baseline.predict(test)
         found[baseline.name] = PredictorScores(baseline.name, baseline.label, baseline.kind, scores.views, scores.favorites, scores.losses)
     return found
@@ -194,7 +187,7 @@ def with_context(judged: Judged, predictors: dict[str, PredictorScores], folder:
         assert scores is not None
         assert own is not None
         assert y is not None
-        joined = [combine(val_score(trial), on_val[target], y).score(own[0], score) for trial, score in zip(trials, scores, strict=True)]
+        joined = [combine(val_score(trial, len(val)), on_val[target], y).score(own[0], score) for trial, score in zip(trials, scores, strict=True)]
         name = f"{CONTEXT}+{image.name}"
         before = found.get(name, PredictorScores(name, f"{context.label} and the image", "combined", None, None))
         columns = {"views": before.views, "favorites": before.favorites} | {target: np.stack(joined)}
@@ -202,8 +195,10 @@ def with_context(judged: Judged, predictors: dict[str, PredictorScores], folder:
     return found
 
 
-def val_score(trial: TrialRecord) -> np.ndarray:
-    """Of its last evaluation, float64 [N]."""
+def val_score(trial: TrialRecord, num_val: int) -> np.ndarray:
+    """Of its last evaluation, float64 [N]; as `network_score` of a trial that diverged."""
+    if trial.status == "diverged":
+        return np.zeros(num_val)
     with np.load(trial.folder / "val_scores.npz") as stored:
         return np.asarray(stored["scores"], np.float64)
 

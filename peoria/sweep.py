@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peoria.baselines import all_baselines
 from peoria.book import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
 from peoria.config import Sweep
-from peoria.context import context_baseline
+from peoria.context import every_baseline
 from peoria.controls import Control, refuse_control
 from peoria.data import Dataset, open_dataset
 from peoria.definition import refuse_another, write_definition
@@ -236,10 +235,7 @@ def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> N
         return
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
     names = []
-    baselines = all_baselines(dataset, config, sweep.space.task)
-    if (context := context_baseline(dataset, sweep.space.task)) is not None:
-        baselines.append(context)
-    for baseline in baselines:
+    for baseline in every_baseline(dataset, config, sweep.space.task):
         scores = baseline.predict(dataset.val)
         found = scores.metrics(dataset.val.labels)
         metrics = {f"val/{name}": value for name, value in found.items() if "(" not in name}

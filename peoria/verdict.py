@@ -196,7 +196,6 @@ def _target(
         if measure in estimates:
             held[what] = (estimates[measure][winner], chance)
     above = {what: enough and found.above(chance) for what, (found, chance) in held.items()}
-    kinds = {p.name: p.kind for p in predictors}
     differences: list[dict[str, Any]] = [
         {"name": p.name, "label": p.label, "kind": p.kind, "difference": (difference := best - pooled[p.name]).plain()}
         | {"p": bootstrap.p_value(difference.samples, 0.0, num_units=difference.effective)}
@@ -230,7 +229,7 @@ def _target(
         "differences": differences,
         "beats_all_baselines": above["pooled"] and all(found["difference"]["low"] > 0 for found in baselines) if baselines else None,
         "detectable": detectable,
-        "single_trials": _single_trials(pooled, kinds, predictors),
+        "single_trials": _single_trials(pooled, predictors),
     }
 
 
@@ -240,9 +239,9 @@ def _num_seeds(predictors: Sequence[PredictorScores], name: str, target: str) ->
     return len(score)
 
 
-def _single_trials(pooled: Mapping[str, Estimate], kinds: Mapping[str, str], predictors: Sequence[PredictorScores]) -> list[dict[str, Any]]:
+def _single_trials(pooled: Mapping[str, Estimate], predictors: Sequence[PredictorScores]) -> list[dict[str, Any]]:
     """Every single trained network that was tested, against chance: p-values by bootstrap, and Holm's over all that are listed."""
-    shown = [p for p in predictors if kinds[p.name] in ("shipped", "paper") and p.name in pooled]
+    shown = [p for p in predictors if p.kind in ("shipped", "paper") and p.name in pooled]
     p_values = [bootstrap.p_value(pooled[p.name].samples, 0.0, num_units=pooled[p.name].effective) for p in shown]
     return [
         {"name": p.name, "label": p.label, "p": one, "p_holm": corrected} for p, one, corrected in zip(shown, p_values, holm(p_values), strict=True)

@@ -33,6 +33,7 @@ SHARED: dict[str, Any] = {
     "curve_points": 40,
     "schedule": "cosine",
 }
+SPACE = Space(task=("regression", "hybrid"), learning_rate=LogUniform(3e-3, 2e-2), head_multiplier=LogUniform(1.0, 10.0), outlier_sd=(None, 6.0, 3.0))
 
 
 def shards(home: Path, seed: int) -> Path:
@@ -51,11 +52,8 @@ def judged(home: Path, seed: int, control: str | None) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    space = Space(
-        task=("regression", "hybrid"), learning_rate=LogUniform(3e-3, 2e-2), head_multiplier=LogUniform(1.0, 10.0), outlier_sd=(None, 6.0, 3.0)
-    )
     sweep = Sweep(
-        name=f"sweep-{seed}", shards=str(shards(home, seed)), trials=5, space=space, shared=SHARED, startup_per_task=1, seed=seed, questions=()
+        name=f"sweep-{seed}", shards=str(shards(home, seed)), trials=5, space=SPACE, shared=SHARED, startup_per_task=1, seed=seed, questions=()
     )
     own = home / f"{seed}-{control}"
     result = run_sweep(sweep, RunOptions(home=own, local=True, tracking="off", control=control), say=lambda line: None)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from many_sweeps import SHARED, SPACE
 from scipy.stats import norm, rankdata
 
 from peoria import bootstrap, confounds, metrics
@@ -41,21 +42,6 @@ pytestmark = pytest.mark.slow
 
 NUM_PICTURES = 3000
 NUM_TRIALS = 6
-SHARED: dict[str, Any] = {
-    "net": "tiny",
-    "target_scale": "log1p",
-    "pictures": 12_000,
-    "batch_size": 32,
-    "evaluations": 4,
-    "curve_points": 40,
-    "schedule": "cosine",
-}
-SPACE = Space(
-    task=("regression", "hybrid"),
-    learning_rate=LogUniform(3e-3, 2e-2),
-    head_multiplier=LogUniform(1.0, 10.0),
-    outlier_sd=(None, 6.0, 3.0),
-)
 
 
 @dataclass(frozen=True)

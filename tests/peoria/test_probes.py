@@ -13,9 +13,10 @@ from worlds import world
 
 from peoria.book import TrialBook
 from peoria.config import Sweep
+from peoria.crops import ArrayPictures
 from peoria.probes import OWNER_SHARES, probes, time_cutoff, winners
 from peoria.records import best_of, read_trials, winners_of
-from peoria.scoring import Judged
+from peoria.scoring import Judged, network_score, val_score
 
 ASKED = ("learning-curve", "leak", "time")
 
@@ -83,6 +84,25 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
     assert [trial.key for trial in judged.seeds[winner]] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
     assert len(judged.subsets) == 5
     assert judged.name("views") == f"recipe-{winner}"
+
+
+def test_a_seed_that_diverges_counts_as_ranking_nothing(sweep: Sweep, tmp_path: Path) -> None:
+    """Left out, a recipe would be judged by the seeds that went well."""
+    book = TrialBook(tmp_path, sweep.model_copy(update={"questions": ()}))
+    while (assignment := book.next()) is not None:
+        if assignment.key.endswith("seed-2"):
+            book.record(assignment.key, step=250, status="diverged", objective=None, points=[], metrics={}, error="loss was inf")
+            continue
+        for step in STEPS:
+            if not book.record(assignment.key, **message_of(assignment, step)):
+                break
+    judged = Judged.of(read_trials(tmp_path))
+    again = judged.seeds[judged.winners["views"].key]
+    assert [trial.status for trial in again] == ["done", "diverged", "done"]
+    pictures = ArrayPictures(np.zeros((5, 2, 2, 3), np.uint8))
+    assert network_score(again[1], pictures).tolist() == val_score(again[1], 5).tolist() == [0.0] * 5
+    with pytest.raises(FileNotFoundError):  # control: of any other trial there has to be a model
+        network_score(again[0], pictures)
 
 
 def test_a_killed_sweep_owes_the_rest_of_its_probes(sweep: Sweep, tmp_path: Path) -> None:
