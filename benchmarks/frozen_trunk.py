@@ -1,7 +1,7 @@
 """A sweep over heads on a frozen trunk, against fine-tuning the whole net as often: all on one core, CPU time.
 
-Ours is the product's own path: a sweep's book and `peoria.trial.messages`, from a cache that has the decoded copy and no features. Counted are the
-features of two crops a train picture and one of val, made once, and all of every trial: its net built and loaded, its head trained, val
+Ours is the product's own path: a sweep's book and `peoria.training.trial.messages`, from a cache that has the decoded copy and no features. Counted
+are the features of two crops a train picture and one of val, made once, and all of every trial: its net built and loaded, its head trained, val
 evaluated, its checkpoints and model. The full fine-tune is the same net from the same weights with nothing frozen, and of it the training steps
 alone are counted: on a part, in pictures a second, for the time of a step does not depend on what it learns.
 """
@@ -71,17 +71,17 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
     """A round is the whole sweep, in a folder of its own, with no features in ``cache``."""
     import torch
 
-    from peoria import features
-    from peoria.book import TrialBook
-    from peoria.config import Sweep
-    from peoria.data import open_dataset
-    from peoria.trial import messages
+    from peoria.config.sweep import Sweep
+    from peoria.data.dataset import open_dataset
+    from peoria.sweep.trial_store import TrialBook
+    from peoria.training import frozen_features
+    from peoria.training.trial import messages
 
     torch.set_num_threads(1)
     shared = {"net": NET, "head": HEAD, "weights": weights, "trunk": "frozen", "views": VIEWS, "target_scale": "log1p", "batch_size": BATCH_SIZE}
     shared |= {"schedule": "cosine", "evaluations": 4, "device": "cpu"}
     features_s = 0.0
-    compute = features._compute
+    compute = frozen_features._compute
 
     def timed(*arguments: Any) -> None:
         nonlocal features_s
@@ -89,7 +89,7 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
         compute(*arguments)
         features_s += time.process_time() - start
 
-    vars(features)["_compute"] = timed
+    vars(frozen_features)["_compute"] = timed
     num = len(open_dataset(Path(root), Path(cache)).train)
 
     def run() -> tuple[int, dict[str, Any]]:
@@ -117,12 +117,12 @@ def full(root: str, weights: str, cache: str) -> Callable[[], int]:
     """A round is a part of a trial: the product's own training steps and nothing else."""
     import torch
 
-    from peoria.config import TrialConfig
-    from peoria.data import Batches, open_dataset
+    from peoria.config.sweep import TrialConfig
+    from peoria.data.dataset import Batches, open_dataset
     from peoria.models import build, place
-    from peoria.optim import make_optimizer
-    from peoria.steps import WholeNet, make_steps
     from peoria.tasks import get_task
+    from peoria.training.optim import make_optimizer
+    from peoria.training.steps import WholeNet, make_steps
 
     torch.set_num_threads(1)
     config = TrialConfig(task="regression", learning_rate=1e-4, net=NET, head=HEAD, weights=weights, batch_size=BATCH_SIZE, device="cpu")

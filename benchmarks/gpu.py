@@ -29,7 +29,7 @@ BATCH_SIZE, NUM_BATCHES, WARM_UP = 256, 100, 10
 def gpu(setting: Setting) -> Iterator[Measured]:
     import torch
 
-    from peoria import paper
+    from peoria.config import paper_recipe
 
     if not torch.cuda.is_available():
         yield from not_run(FIGURES, "no GPU here")
@@ -50,9 +50,9 @@ def gpu(setting: Setting) -> Iterator[Measured]:
         yield Measured(figure, sum(each) / rates["fed"], detail={"each": [round(rate) for rate in each], "one": round(rates["fed"])})
 
     # As they would be run: one after another, or side by side for as long as there are three (the shortest is 1 of 10 million pictures).
-    small = candidate("fed", batch_size=paper.BATCH_SIZE, num_batches=5 * NUM_BATCHES)
+    small = candidate("fed", batch_size=paper_recipe.BATCH_SIZE, num_batches=5 * NUM_BATCHES)
     alone = statistics.median(told["rate"] for told in in_turn({"fed": small}, setting.rounds)["fed"])
-    lengths = sorted(settings["pictures"].value for settings in paper.PAPER.values())
+    lengths = sorted(settings["pictures"].value for settings in paper_recipe.PAPER.values())
     side_by_side = {num: sum(together(small, num)) for num in (3, 2)} | {1: alone}
     minutes = {"one_after_another": sum(lengths) / alone / 60, "side_by_side": seconds_side_by_side(lengths, side_by_side) / 60}
     rates_told = {f"rate_of_{num}": round(rate) for num, rate in sorted(side_by_side.items())}
@@ -140,11 +140,11 @@ def rounds(
     """
     import numpy as np
 
-    from peoria.data import Batches, open_dataset
+    from peoria.data.dataset import Batches, open_dataset
     from peoria.models import build, place
-    from peoria.optim import make_optimizer
-    from peoria.steps import WholeNet
     from peoria.tasks import get_task
+    from peoria.training.optim import make_optimizer
+    from peoria.training.steps import WholeNet
 
     dataset = open_dataset(Path(root), Path(cache))
     y = dataset.train.labels.views.astype(np.float64)

@@ -24,8 +24,8 @@ def simplejpeg_alone(root: str) -> RoundOf:
 
 def jpeg_bytes(root: str) -> list[bytes]:
     """The JPEGs of train, in the order of the shards."""
-    from shards.read import ShardSet
-    from shards.tar_index import MappedShard
+    from shards.read.shard_set import ShardSet
+    from shards.read.tar_index import MappedShard
 
     found = []
     shard_set = ShardSet(Path(root))
@@ -37,8 +37,8 @@ def jpeg_bytes(root: str) -> list[bytes]:
 
 def memcpy(root: str, cache: str) -> RoundOf:
     """The limit of every later pass: the bytes of a crop of each picture, in random order, picture by picture."""
-    from shards.cache import decoded
-    from shards.read import ShardSet
+    from shards.cache.decoded import decoded
+    from shards.read.shard_set import ShardSet
 
     pixels = decoded(ShardSet(Path(root)), "train", Path(cache))
     num_bytes = CROP_PX * CROP_PX * 3

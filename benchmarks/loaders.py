@@ -35,7 +35,7 @@ def naive(root: str) -> RoundOf:
     """webdataset, PIL, torchvision v2 a picture: what its documentation shows."""
     import webdataset as wds
 
-    from shards.read import ShardSet
+    from shards.read.shard_set import ShardSet
 
     urls = [str(Path(root) / shard.file) for shard in ShardSet(Path(root)).manifest.of_split(["train"])]
     transform = crop_transform()
@@ -96,7 +96,7 @@ class Drawer:
         self.draw_from(pictures)
 
     def draw_from(self, pictures: Any) -> None:
-        from peoria.data import Batches
+        from peoria.data.dataset import Batches
 
         self._batches = Batches(pictures, np.zeros(self._num), self._rows, BATCH_SIZE, seed=1)
 
@@ -111,9 +111,9 @@ class Drawer:
 
 def first_pass(root: str, to: str) -> RoundOf:
     """peoria from JPEGs to batches, as on a node without room for the decoded copy: each shard is opened and checked anew in every round."""
-    from peoria.crops import ShardPictures
-    from shards.read import ShardSet
-    from shards.reader import ShardReader
+    from peoria.data.images import ShardPictures
+    from shards.read.on_demand import ShardReader
+    from shards.read.shard_set import ShardSet
 
     shard_set = ShardSet(Path(root))  # labels are read once, whatever the pictures come from
 
@@ -131,9 +131,9 @@ def first_pass(root: str, to: str) -> RoundOf:
 
 def first_pass_with_copy(root: str, folder: str) -> RoundOf:
     """peoria's first trial on a new node: builds the decoded copy on disk and draws float32 batches from it."""
-    from peoria.crops import ArrayPictures
-    from shards.cache import decoded
-    from shards.read import ShardSet
+    from peoria.data.images import ArrayPictures
+    from shards.cache.decoded import decoded
+    from shards.read.shard_set import ShardSet
 
     def run() -> int:
         copy = Path(tempfile.mkdtemp(dir=folder))
@@ -147,8 +147,8 @@ def first_pass_with_copy(root: str, folder: str) -> RoundOf:
 
 def later_pass(root: str, cache: str, to: str, num_rows: int = 0) -> RoundOf:
     """peoria from the decoded copy to batches."""
-    from peoria.crops import ArrayPictures
-    from shards.cache import decoded
-    from shards.read import ShardSet
+    from peoria.data.images import ArrayPictures
+    from shards.cache.decoded import decoded
+    from shards.read.shard_set import ShardSet
 
     return Drawer(ArrayPictures(decoded(ShardSet(Path(root)), "train", Path(cache))), to=to, num_rows=num_rows)

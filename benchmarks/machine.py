@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.figures import Setting
 from benchmarks.rounds import MALLOC, ONE_THREAD
-from peoria.environment import environment
+from peoria.sweep.provenance import environment
 
 PEERS = ("litdata", "mosaicml-streaming", "img2dataset", "torch", "torchvision", "pillow", "opencv-python-headless")
 _VERSIONS = "import importlib.metadata as m, json, sys; print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"

@@ -16,8 +16,8 @@ def naive_trial(root: str, pictures: int) -> Callable[[], tuple[int, dict[str, A
     from torchvision.transforms import v2
 
     from peoria.models import build
-    from peoria.optim import make_optimizer
-    from shards.read import ShardSet
+    from peoria.training.optim import make_optimizer
+    from shards.read.shard_set import ShardSet
 
     torch.set_num_threads(1)
     shard_set = ShardSet(Path(root))
@@ -61,8 +61,8 @@ def sweep_trials(root: str, work: str, trials: int, pictures: int) -> Callable[[
     """The same by peoria: a sweep with nothing there yet, not even the decoded copy; it tells each trial's seconds, in the order of their ends."""
     import tempfile
 
-    from peoria.config import Sweep
-    from peoria.sweep import RunOptions, run_sweep
+    from peoria.config.sweep import Sweep
+    from peoria.sweep.run import RunOptions, run_sweep
 
     shared = {"net": "tiny", "target_scale": "log1p", "pictures": pictures, "batch_size": BATCH_SIZE, "evaluations": 8, "schedule": "cosine"}
     sweep = Sweep(name="demo", shards=root, trials=trials, shared=shared, prune=False, seeds=0, questions=())

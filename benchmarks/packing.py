@@ -63,8 +63,8 @@ def speed(figure: Figure, setting: Setting, folder: Path, mean_bytes: int) -> It
 def prepare(pictures: str, work: str) -> Callable[[], int]:
     """All that packing does with a picture: read, judged, decoded, scaled, hashed for likeness and for identity, encoded, staged."""
     from shards.manifest import PictureRule
-    from shards.rows import PictureRow
-    from shards.staging import CHUNK_ROWS, prepare_all
+    from shards.pack.staging import CHUNK_ROWS, prepare_all
+    from shards.sources.rows import PictureRow
 
     names = sorted(path.name for path in Path(pictures).glob("*.jpg"))
     rows = [PictureRow(row=i, id=str(i), path=names[i % len(names)], views=1) for i in range(CHUNK_ROWS)]  # what is written to disk at once
@@ -82,8 +82,8 @@ def psnr(data: bytes) -> float:
     """dB between the square that is packed, before its JPEG, and the central square of a full decode scaled by Pillow's bicubic filter."""
     from PIL import Image
 
+    from shards.images.square import decode_square
     from shards.manifest import PictureRule
-    from shards.pictures import decode_square
 
     with Image.open(io.BytesIO(data)) as image:
         width, height = image.size

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import simplejpeg
 
-from peoria.plant import render
+from peoria.data.synthetic import render
 
 
 @dataclass(frozen=True)

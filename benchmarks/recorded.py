@@ -1,6 +1,7 @@
 """A table of real trials, so that a search can be replayed in seconds: the demo's pictures, space and settings, on a grid, run once and kept.
 
-    python -m benchmarks.recorded both      # or another world of peoria.plant; 480 trials, about 20 minutes on one core, goes on where it was
+    python -m benchmarks.recorded both      # or another world of peoria.data.synthetic; 480 trials, about 20 minutes on one core, goes on where it
+    was
 
 Train and val are the demo's 3,000 pictures of the world (seed 0). The test score is the finished network's on about 2,100 fresh pictures of the
 same world (seed 1, the train split of a set of their own), so that no test split is opened. Each axis with a range is cut into parts of equal
@@ -21,13 +22,13 @@ from typing import Any, Self
 import numpy as np
 
 from benchmarks.rounds import ROOT
-from peoria.config import Sweep, TrialConfig, load_sweep
-from peoria.data import Dataset, SplitData, open_dataset
-from peoria.environment import environment
+from peoria.config.space import LogUniform
+from peoria.config.sweep import Sweep, TrialConfig, load_sweep
+from peoria.data.dataset import Dataset, SplitData, open_dataset
+from peoria.data.synthetic import PLANTS, plant
 from peoria.errors import DivergedError
-from peoria.plant import PLANTS, plant
-from peoria.space import LogUniform
-from shards.pack import pack
+from peoria.sweep.provenance import environment
+from shards.pack.pack import pack
 
 DATA = ROOT / "benchmarks" / "data"
 PICTURES = 8000  # a trial; the demo's have 20,000
@@ -102,10 +103,10 @@ def axes_of(sweep: Sweep) -> dict[str, tuple[Any, ...]]:
 def run_trial(config: TrialConfig, dataset: Dataset, fresh: SplitData) -> Run:
     import torch
 
-    from peoria.checkpoint import load_model
-    from peoria.evaluate import forward_all, network_metrics, objective_name
     from peoria.tasks import get_task
-    from peoria.train import train
+    from peoria.training.checkpoint import load_model
+    from peoria.training.evaluate import forward_all, network_metrics, objective_name
+    from peoria.training.loop import train
 
     with tempfile.TemporaryDirectory() as folder:
         val: list[float] = []

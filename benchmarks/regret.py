@@ -31,9 +31,9 @@ from optuna.trial import TrialState
 
 from benchmarks.figures import Figure, Measured, Setting
 from benchmarks.recorded import DATA, Run, Table
-from peoria.book import TrialBook
-from peoria.config import Sweep, TrialConfig
-from peoria.search import RungPruner, rungs
+from peoria.config.sweep import Sweep, TrialConfig
+from peoria.sweep.sampler import RungPruner, rungs
+from peoria.sweep.trial_store import TrialBook
 
 REGRET = Figure(
     "searcher_regret",

@@ -7,9 +7,9 @@ import numpy as np
 
 from benchmarks.figures import Setting
 from benchmarks.pictures import jpegs
-from shards.cache import decoded
-from shards.pack import pack
-from shards.read import ShardSet
+from shards.cache.decoded import decoded
+from shards.pack.pack import pack
+from shards.read.shard_set import ShardSet
 
 NUM_PICTURES = 1600  # of which about 1,100 are train: 220 MB decoded, more than any cache of a CPU
 

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from peoria import executor
-from peoria.book import TrialBook
-from peoria.config import Sweep
-from peoria.definition import write_definition
-from peoria.plan import make_plan
-from peoria.stores import prepare_sqlite
-from peoria.sweep import RunOptions, aside, execute, tracking
-from shards.read import ShardSet
+from peoria.config.sweep import Sweep
+from peoria.sweep import ray_executor
+from peoria.sweep.definition import write_definition
+from peoria.sweep.plan import make_plan
+from peoria.sweep.run import RunOptions, aside, execute, tracking
+from peoria.sweep.trial_store import TrialBook
+from peoria.tracking.database import prepare_sqlite
+from shards.read.shard_set import ShardSet
 
 
 def stub_messages(spec: dict[str, Any], *_: Any) -> Any:
-    """In the place of peoria.trial.messages: one report, the last."""
+    """In the place of peoria.training.trial.messages: one report, the last."""
     Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
     step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
     metrics = {f"val/{name}": value for name in ("loss", "rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd", "d2")}
@@ -27,16 +27,16 @@ def stub_messages(spec: dict[str, Any], *_: Any) -> Any:
     yield {"step": step, "status": "done", "objective": value, "metrics": metrics, "points": points, "error": None}
 
 
-class StubActor(executor.TrialActor):
+class StubActor(ray_executor.TrialActor):
     def setup(self, config: dict[str, Any]) -> None:
-        vars(executor)["messages"] = stub_messages
+        vars(ray_executor)["messages"] = stub_messages
         super().setup(config)
 
 
 def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: int) -> Callable[[], tuple[int, dict[str, Any]]]:
     """A round is the whole sweep by Ray; it tells when each trial had ended, by the clock and by the CPU time of the
     driver, and how long MLflow took for the rest, in seconds."""
-    vars(executor)["TrialActor"] = StubActor
+    vars(ray_executor)["TrialActor"] = StubActor
 
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:

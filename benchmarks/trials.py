@@ -14,7 +14,7 @@ PICTURES, BATCH_SIZE = 20_000, 32  # as in sweeps/demo.py
 
 def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
     """The demo's trial, with as many pictures as asked for."""
-    from peoria.config import TrialConfig
+    from peoria.config.sweep import TrialConfig
 
     return TrialConfig(
         task="regression",
@@ -33,9 +33,9 @@ def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
 
 def training(root: str, cache: str, resident: bool) -> RoundOf:
     """peoria's training on the decoded copy, or on one batch of pictures that never leaves the CPU's cache; one evaluation on few pictures."""
-    from peoria.crops import ArrayPictures
-    from peoria.data import Dataset, SplitData, open_dataset
-    from peoria.train import train
+    from peoria.data.dataset import Dataset, SplitData, open_dataset
+    from peoria.data.images import ArrayPictures
+    from peoria.training.loop import train
 
     dataset = open_dataset(Path(root), Path(cache))
     few = np.arange(50)
@@ -58,7 +58,7 @@ def training(root: str, cache: str, resident: bool) -> RoundOf:
 
 def whole_trial(root: str, cache: str, work: str, pictures: int = PICTURES) -> RoundOf:
     """A trial as a worker runs it: data opened, trained, evaluated eight times on all of val, checkpoints, reports."""
-    from peoria import trial
+    from peoria.training import trial
 
     config = tiny_config(evaluations=8, pictures=pictures).model_dump(mode="json")
     spec = {"key": "0000", "config": config, "shards": root, "cache": cache, "control": None}
@@ -78,10 +78,11 @@ def bare_loop(root: str, cache: str, pictures: int = PICTURES) -> RoundOf:
     """The same training steps on the same input and nothing else: no evaluation, no curve, no check, no file."""
     import torch
 
-    from peoria.data import CROP_PX, Batches, open_dataset
+    from peoria.data.dataset import Batches, open_dataset
+    from peoria.data.images import CROP_PX
     from peoria.models import build
-    from peoria.optim import make_optimizer
     from peoria.tasks import get_task
+    from peoria.training.optim import make_optimizer
 
     torch.set_num_threads(1)
     config = tiny_config(evaluations=1)

@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from peoria.cli import main
-    from peoria.config import Point, Sweep, TrialConfig
-    from peoria.space import LogUniform, Space
+    from peoria.config.space import LogUniform, Space
+    from peoria.config.sweep import Point, Sweep, TrialConfig
 
 __all__ = ["LogUniform", "Point", "Space", "Sweep", "TrialConfig", "main"]
-_HOMES = {"LogUniform": "space", "Space": "space", "Sweep": "config", "Point": "config", "TrialConfig": "config", "main": "cli"}
+_HOMES = {
+    "LogUniform": "config.space",
+    "Space": "config.space",
+    "Sweep": "config.sweep",
+    "Point": "config.sweep",
+    "TrialConfig": "config.sweep",
+    "main": "cli",
+}
 
 
 def __getattr__(name: str) -> Any:

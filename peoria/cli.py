@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from peoria.config import Sweep
+    from peoria.config.sweep import Sweep
 
 EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -162,11 +162,11 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
 
 def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> int:
     """Runs a sweep, or what is left of it; 0 when all trials are there."""
-    from peoria.config import load_sweep
-    from peoria.controls import control_name
+    from peoria.config.sweep import load_sweep
+    from peoria.data.controls import control_name
+    from peoria.data.filters import view_slug
     from peoria.errors import ConfigError
-    from peoria.sweep import RunOptions, default_gpus, run_sweep
-    from peoria.where import view_slug
+    from peoria.sweep.run import RunOptions, default_gpus, run_sweep
 
     if arguments.strength is not None and arguments.control is None:
         raise ConfigError(f"--strength: {arguments.strength:g} without --control; only what a control plants has a strength")
@@ -205,7 +205,7 @@ def pack_command(arguments: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from shards.errors import TableError
-    from shards.pack import pack
+    from shards.pack.pack import pack
 
     columns = {}
     for word in arguments.column:
@@ -238,7 +238,7 @@ def pack_command(arguments: argparse.Namespace) -> int:
 
 def verify_command(arguments: argparse.Namespace) -> int:
     """Checks every byte of a packed set; silent when it is whole."""
-    from shards.verify import verify
+    from shards.inspection.verify import verify
 
     problems = verify(arguments.shards)
     for problem in problems:
@@ -248,7 +248,7 @@ def verify_command(arguments: argparse.Namespace) -> int:
 
 def describe_command(arguments: argparse.Namespace) -> int:
     """The paper's Tables 1 and 2 and Figure 2 for a packed set, per split."""
-    from shards.describe import describe, render_text, write_description
+    from shards.inspection.describe import describe, render_text, write_description
 
     print(render_text(describe(arguments.shards)))
     for path in write_description(arguments.shards, arguments.out or arguments.shards):
@@ -258,7 +258,7 @@ def describe_command(arguments: argparse.Namespace) -> int:
 
 def status_command(arguments: argparse.Namespace) -> int:
     """How many trials are there, the best, the time left, and who runs it."""
-    from peoria.status import status
+    from peoria.sweep.status import status
 
     print(status(arguments.home, arguments.name))
     return 0
@@ -266,7 +266,7 @@ def status_command(arguments: argparse.Namespace) -> int:
 
 def report_command(arguments: argparse.Namespace) -> int:
     """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
-    from peoria.report import report
+    from peoria.report.build import report
 
     report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache, cache_bytes=arguments.cache_bytes)
     return 0
@@ -274,7 +274,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 def predict_command(arguments: argparse.Namespace) -> int:
     """Scores pictures with the best model of a sweep."""
-    from peoria.predict import predict
+    from peoria.serving.predict import predict
 
     for path, text in predict(arguments.home, arguments.name, arguments.pictures):
         print(f"{path}\t{text}")
@@ -283,7 +283,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 def export_command(arguments: argparse.Namespace) -> int:
     """Writes the best model of a sweep as safetensors with a card: units, preprocessing, identity, limits."""
-    from peoria.predict import export
+    from peoria.serving.predict import export
 
     for path in export(arguments.home, arguments.name, arguments.out or arguments.home / "models" / arguments.name):
         print(path)
@@ -292,7 +292,7 @@ def export_command(arguments: argparse.Namespace) -> int:
 
 def cache_command(arguments: argparse.Namespace) -> int:
     """Lists the files of decoded pictures and what the disk has left; with --clear it removes those that no process uses."""
-    from shards.copies import clear, copies, render
+    from shards.cache.files import clear, copies, render
 
     folder = arguments.cache or arguments.home / "cache"
     if arguments.clear:
@@ -304,8 +304,8 @@ def cache_command(arguments: argparse.Namespace) -> int:
 
 def plant_command(arguments: argparse.Namespace) -> int:
     """Makes pictures whose popularity is known: so much of it in their colour, so much in their arrangement, the rest noise, owner and age."""
+    from peoria.data.synthetic import PLANTS, plant
     from peoria.errors import ConfigError
-    from peoria.plant import PLANTS, plant
 
     if arguments.plant not in PLANTS:
         raise ConfigError(f"--plant: {arguments.plant!r}; one of {', '.join(PLANTS)}")

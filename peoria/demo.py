@@ -3,13 +3,13 @@
 import sys
 from pathlib import Path
 
-from peoria.config import load_sweep
-from peoria.environment import PROJECT
-from peoria.plant import PLANTS, plant
-from peoria.report import report
-from peoria.stores import default_tracking_uri
-from peoria.sweep import RunOptions, run_sweep
-from shards.pack import pack
+from peoria.config.sweep import load_sweep
+from peoria.data.synthetic import PLANTS, plant
+from peoria.report.build import report
+from peoria.sweep.provenance import PROJECT
+from peoria.sweep.run import RunOptions, run_sweep
+from peoria.tracking.database import default_tracking_uri
+from shards.pack.pack import pack
 
 NUM_PICTURES = 3000
 BIN = Path(sys.executable).parent

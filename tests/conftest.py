@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mlflow_process import MlflowServer
 
-from peoria.data import Dataset, open_dataset
-from peoria.plant import PLANTS, plant
+from peoria.data.dataset import Dataset, open_dataset
+from peoria.data.synthetic import PLANTS, plant
 from shards.labels import Labels
-from shards.pack import pack
+from shards.pack.pack import pack
+from tests.helpers.mlflow_process import MlflowServer
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before anything imports mlflow
 
@@ -21,7 +21,7 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # before anything imports mlflo
 @pytest.fixture(scope="session")
 def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow database; its migrations take about 10 s."""
-    from peoria.stores import prepare_sqlite
+    from peoria.tracking.database import prepare_sqlite
 
     path = tmp_path_factory.mktemp("migrated") / "mlflow.db"
     prepare_sqlite(path)

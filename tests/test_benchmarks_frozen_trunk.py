@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from benchmarks import frozen_trunk as module
-from peoria import features
-from peoria.data import Dataset
+from peoria.data.dataset import Dataset
+from peoria.training import frozen_features
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def test_every_round_makes_its_features_and_trains_every_trial(
     here: Dataset, planted_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[tuple[int, ...]] = []
-    compute = features._compute
+    compute = frozen_features._compute
 
     def noted(trunk: object, split: object, views: int, out: object) -> None:
         made.append(out.shape)  # type: ignore[attr-defined]
         compute(trunk, split, views, out)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(features, "_compute", noted)
+    monkeypatch.setattr(frozen_features, "_compute", noted)
     run = module.heads(str(planted_shards), str(module.weights(tmp_path)), str(here.cache), str(tmp_path))
     num = len(here.train)
     for number in (1, 2):
@@ -39,7 +39,7 @@ def test_every_round_makes_its_features_and_trains_every_trial(
 
 @pytest.mark.usefixtures("small")
 def test_the_full_fine_tune_trains_the_trunk(planted_shards: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from peoria import optim
+    from peoria.training import optim
 
     nets: list[Any] = []
     make = optim.make_optimizer

@@ -14,11 +14,11 @@ import pytest
 from benchmarks import recorded, regret
 from benchmarks.recorded import Run, Table, axes_of, recorded_sweep
 from benchmarks.regret import Moment, compared, matched, random_search, replayed, sweep
-from peoria.book import TrialBook
-from peoria.config import Sweep
-from peoria.data import Dataset
-from peoria.search import TrialSampler
-from peoria.space import LogUniform, Space
+from peoria.config.space import LogUniform, Space
+from peoria.config.sweep import Sweep
+from peoria.data.dataset import Dataset
+from peoria.sweep.sampler import TrialSampler
+from peoria.sweep.trial_store import TrialBook
 
 POINTS = (250, 500, 750, 1000)
 
@@ -129,7 +129,7 @@ def test_a_searcher_that_knows_is_told_from_one_that_does_not(monkeypatch: pytes
     random = [random_search(table, seed, 20) for seed in seeds]
     blind = Table(table.sweep.model_copy(update={"startup_per_task": 1000}), table.axes, table.runs)  # never models anything
     assert compared([sweep(blind, seed, 20) for seed in seeds], random)[0] > 0.5
-    monkeypatch.setattr("peoria.book.TrialSampler", Knows)
+    monkeypatch.setattr("peoria.sweep.trial_store.TrialSampler", Knows)
     value, detail = compared([sweep(table, seed, 20) for seed in seeds], random)
     assert value == pytest.approx(POINTS[-1] / detail["random_pictures"], rel=1e-3)  # its first trial
 

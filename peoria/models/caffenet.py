@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from peoria.data import CROP_PX
+from peoria.data.images import CROP_PX
 from peoria.models.network import GlobalAverage, Trunk
 
 # name: inputs, outputs, kernel, stride, padding, groups, bias filler

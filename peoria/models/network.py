@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from peoria.data import CROP_PX
+from peoria.data.images import CROP_PX
 
 
 class Trunk(NamedTuple):

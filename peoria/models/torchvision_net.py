@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from peoria.data import CROP_PX
+from peoria.data.images import CROP_PX
 from peoria.errors import ConfigError, WeightsError
 from peoria.models.network import GlobalAverage, Trunk
 

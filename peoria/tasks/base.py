@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peoria.targets import SHORT, TargetScale
+from peoria.data.targets import SHORT, TargetScale
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from peoria import metrics
+from peoria.data.targets import Scale, TargetScale
 from peoria.errors import ConfigError
-from peoria.targets import Scale, TargetScale
+from peoria.stats import metrics
 from peoria.tasks.base import Constant, FittedTask, Task
 
 if TYPE_CHECKING:

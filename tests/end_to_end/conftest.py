@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from local_cluster import LocalCluster
+
+from tests.helpers.local_cluster import LocalCluster
 
 
 @pytest.fixture(scope="module")

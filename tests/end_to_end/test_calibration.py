@@ -9,7 +9,10 @@ from functools import cache, partial
 import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
-from studies import (
+
+from peoria.stats import bootstrap, metrics
+from peoria.stats.metrics import Floats
+from tests.helpers.studies import (
     Measured,
     World,
     best_of_trials,
@@ -26,9 +29,6 @@ from studies import (
     true_rho,
     upper_bound,
 )
-
-from peoria import bootstrap, metrics
-from peoria.metrics import Floats
 
 pytestmark = pytest.mark.slow
 

@@ -9,9 +9,9 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from local_cluster import BIN, LocalCluster
 
-from peoria.records import read_trials
+from peoria.records.trials import read_trials
+from tests.helpers.local_cluster import BIN, LocalCluster
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

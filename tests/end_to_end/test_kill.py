@@ -15,8 +15,8 @@ from typing import Any
 import optuna
 import pytest
 
-from peoria.curves import read_points
-from peoria.records import TrialRecord, read_trials, winners_of
+from peoria.records.trials import TrialRecord, read_trials, winners_of
+from peoria.tracking.curves import read_points
 
 pytestmark = pytest.mark.slow
 

@@ -14,7 +14,7 @@ import many_sweeps
 import numpy as np
 import pytest
 
-from peoria.metrics import spearman
+from peoria.stats.metrics import spearman
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # twenty whole sweeps: ten minutes on two cores
 

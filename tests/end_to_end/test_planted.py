@@ -18,25 +18,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from many_sweeps import SHARED, SPACE
 from scipy.stats import norm, rankdata
 
-from peoria import bootstrap, confounds, metrics
-from peoria.baselines import age_days
-from peoria.config import Point, Sweep
-from peoria.data import open_dataset
-from peoria.plant import PLANTS, plant
-from peoria.report import report
-from peoria.scored import SCORES
-from peoria.space import LogUniform, Space
-from peoria.statements import all_said
-from peoria.sweep import RunOptions, SweepResult, run_sweep
-from peoria.targets import counts, kept_by_cut
+from peoria.baselines.fit import age_days
+from peoria.config.space import LogUniform, Space
+from peoria.config.sweep import Point, Sweep
+from peoria.data.dataset import open_dataset
+from peoria.data.synthetic import PLANTS, plant
+from peoria.data.targets import counts, kept_by_cut
+from peoria.report.build import report
+from peoria.stats import bootstrap, confounds, metrics
+from peoria.sweep.run import RunOptions, SweepResult, run_sweep
 from peoria.tasks import get_task
-from peoria.verdict import PAIR_DAYS
+from peoria.verdict.judge import PAIR_DAYS
+from peoria.verdict.scores import SCORES
+from peoria.verdict.sentences import all_said
 from shards.labels import Labels
-from shards.openings import OPENINGS, openings
-from shards.pack import pack
+from shards.pack.pack import pack
+from shards.read.openings import OPENINGS, openings
+from tests.helpers.many_sweeps import SHARED, SPACE
 
 pytestmark = pytest.mark.slow
 

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from small import small_sweep
 
-from peoria.report import report
-from peoria.sweep import RunOptions, run_sweep
+from peoria.report.build import report
+from peoria.sweep.run import RunOptions, run_sweep
+from tests.helpers.small import small_sweep
 
 pytestmark = pytest.mark.slow
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small import small_sweep
 
 from peoria.cli import EXIT_USER_ERROR, main, parser
-from peoria.sweep import RunOptions, run_sweep
-from shards.openings import openings
+from peoria.sweep.run import RunOptions, run_sweep
+from shards.read.openings import openings
+from tests.helpers.small import small_sweep
 
 
 def run(*words: object) -> int:
@@ -143,7 +143,7 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
     assert "227×227" in card
     from safetensors.torch import load_file
 
-    from peoria.checkpoint import load_model
+    from peoria.training.checkpoint import load_model
 
     net, _ = load_model(tmp_path / "model")
     assert set(load_file(tmp_path / "model" / "model.safetensors")) == set(net.state_dict())
@@ -161,8 +161,8 @@ def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path
 def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     planted_shards: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from peoria.checkpoint import load_model
-    from peoria.records import read_trials
+    from peoria.records.trials import read_trials
+    from peoria.training.checkpoint import load_model
 
     sweep = small_sweep(planted_shards, trials=1, shared=small_sweep(planted_shards).shared | {"subset": "pictures:0.9", "order": "fixed"})
     where = "tag=bird|Beach|city|family|flower|garden|lake"

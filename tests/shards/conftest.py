@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from shards import staging
-from shards.pack import pack
+from shards.pack import staging
+from shards.pack.pack import pack
 
 
 def photo(width: int, height: int, seed: int = 0, noise_sd: float = 3.0) -> np.ndarray:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from peoria.models import build
-from peoria.optim import make_optimizer
+from peoria.training.optim import make_optimizer
 
 
 def blobs(num: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:

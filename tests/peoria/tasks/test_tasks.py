@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import peoria.tasks
-from peoria import metrics
 from peoria.errors import ConfigError
+from peoria.stats import metrics
 from peoria.tasks import get_task, task_names
 from peoria.tasks.hybrid import bin_edges
 
@@ -115,7 +115,7 @@ def test_a_fourth_task_is_one_new_file(tmp_path: Path, monkeypatch: pytest.Monke
         get_task("absolute")
     monkeypatch.setattr(peoria.tasks, "__path__", [*peoria.tasks.__path__, str(tmp_path)])
     try:
-        from peoria.space import Space
+        from peoria.config.space import Space
 
         assert "absolute" in task_names()
         assert Space(task=("absolute",)).task == ("absolute",)

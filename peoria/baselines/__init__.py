@@ -1,0 +1,1 @@
+"""What a network has to be worth more than."""

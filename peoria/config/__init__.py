@@ -1,0 +1,1 @@
+"""What a sweep asks: its settings, its space, the paper's points."""

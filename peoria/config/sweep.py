@@ -1,0 +1,201 @@
+"""The settings of one trial and of a sweep, checked before anything runs: all problems at once, each with what is accepted."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from peoria.config.paper_recipe import paper_points
+from peoria.config.space import Positive, Space
+from peoria.data.filters import Where
+from peoria.data.subsets import Subset
+from peoria.data.targets import Target, TargetScale
+from peoria.errors import ConfigError
+from peoria.tasks import get_task, task_names
+
+Question = Literal["learning-curve", "leak", "time"]
+Count = Annotated[int, Field(ge=1)]
+
+
+class TrialConfig(BaseModel):
+    """One training run, whole: two trials with equal settings on equal data, threads and device give equal weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    # What is searched (the paper's own words).
+    task: str
+    learning_rate: Positive  # of the trunk; the head's is × head_multiplier
+    head_multiplier: Positive = 20.0  # of the last layer's weights; its biases get twice that (Caffe's recipe)
+    outlier_sd: Positive | None = 6.0  # training pictures above mean + this many sd are left out; None: all stay
+    # What is predicted.
+    target: Target | None = None  # None: the task's own, views or favourites
+    target_scale: TargetScale = "standard"  # standard: learning rates of tasks on one scale; raw: the paper's
+    # The network.
+    net: str = "caffenet"
+    head: Literal["fc", "pool"] = "fc"
+    weights: str | None = None  # "torchvision", a file, or None for random weights
+    weights_prefix: str | None = None  # of the keys in that file; None: guessed by shape
+    trunk: Literal["trained", "frozen"] = "trained"
+    views: Count | None = None  # of a frozen trunk: random crops of a train picture whose features are kept and drawn from; None: 2
+    # The length, in training pictures seen, repeats counted: a tighter cut makes a shorter epoch, so epochs do not compare.
+    pictures: Count = 1_000_000
+    batch_size: Count = 50
+    evaluations: Count = 8  # of the whole val split, evenly spaced, the last at the end
+    curve_points: Count = 40  # of the training loss; a multiple of `evaluations`
+    # What is learnt from, and in which order.
+    subset: str | None = None  # of train, as in owners:0.25, pictures:0.8, before:2014-05-01; None: all of it
+    order: Literal["shuffled", "fixed"] = "shuffled"  # of a pass; fixed: every pass that of the first, as Caffe's data layers read
+    # The solver (Caffe's Flickr-style recipe).
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    schedule: Literal["constant", "step", "cosine"] = "step"
+    schedule_gamma: Positive = 0.1
+    schedule_pictures: Count = 1_000_000  # a step each so many pictures: 20,000 iterations of 50
+    # The run.
+    seed: Annotated[int, Field(ge=0)] = 0
+    threads: Count = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+
+    @field_validator("task")
+    @classmethod
+    def _known(cls, task: str) -> str:
+        if task not in task_names():
+            raise ValueError(f"{task!r}; one of {', '.join(task_names())}")
+        return task
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "TrialConfig":
+        if self.curve_points % self.evaluations:
+            raise ValueError(f"curve_points: {self.curve_points}; a multiple of evaluations ({self.evaluations})")
+        if self.pictures < self.curve_points * self.batch_size:
+            least = self.curve_points * self.batch_size
+            raise ValueError(f"pictures: {self.pictures}; at least {least}, a batch for each of the {self.curve_points} curve_points")
+        if self.subset is not None:
+            Subset.parse(self.subset)
+        if self.trunk == "frozen" and self.weights is None:
+            raise ValueError("trunk: 'frozen' with no weights; a frozen trunk needs weights that were loaded")
+        if self.trunk != "frozen" and self.views is not None:
+            raise ValueError(
+                f"views: {self.views} with trunk {self.trunk!r}; a trunk that is trained sees a new crop each time, only a frozen one has views"
+            )
+        return self
+
+    @property
+    def target_name(self) -> str:
+        return self.target or get_task(self.task).default_target
+
+    @property
+    def num_views(self) -> int:
+        return self.views or 2
+
+    def set_points(self) -> tuple[int, ...]:
+        """Pictures seen at which the training loss is noted, ascending; the last is the length."""
+        return tuple(self.pictures * k // self.curve_points for k in range(1, self.curve_points + 1))
+
+    def evaluation_points(self) -> tuple[int, ...]:
+        """The set points at which val is evaluated and the trial reports."""
+        every = self.curve_points // self.evaluations
+        return self.set_points()[every - 1 :: every]
+
+
+class Point(BaseModel):
+    """A point queued by hand; what is left out is drawn."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    task: str
+    learning_rate: Positive | None = None
+    head_multiplier: Positive | None = None
+    outlier_sd: Positive | Literal["drawn"] | None = "drawn"
+
+    def given(self) -> dict[str, Any]:
+        point: dict[str, Any] = {"task": self.task}
+        point |= {name: value for name in ("learning_rate", "head_multiplier") if (value := getattr(self, name)) is not None}
+        return point if self.outlier_sd == "drawn" else point | {"outlier_sd": self.outlier_sd}
+
+
+SEARCHED = ("task", "learning_rate", "head_multiplier", "outlier_sd", "seed", "threads")
+RUNTIME_FIELDS = ("trials", "queue", "shards", "question")  # may change between runs of one sweep; anything else makes it another sweep
+
+
+class Sweep(BaseModel):
+    """A question, the space that is searched for its answer, and what every trial shares."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+    question: str = ""
+    shards: str  # a folder that `peoria pack` made
+    where: str | None = None  # only these of its pictures, as in tag=beach or tag=beach|ocean; None: all
+    trials: Count = 60  # finished or pruned trials of the searched space; the paper's are extra
+    space: Space = Space()
+    shared: dict[str, Any] = {}  # fields of TrialConfig that all trials have in common
+    queue: tuple[Point, ...] = ()  # tried first
+    paper: bool = False  # run the paper's three experiments too, outside the searched space
+    startup_per_task: Count = 4  # random points of each task before the searcher models anything
+    prune: bool = True
+    reduction_factor: Annotated[int, Field(ge=2)] = 3  # of the pruner: one in so many goes past each rung
+    seed: Annotated[int, Field(ge=0)] = 0
+    seeds: Annotated[int, Field(ge=0)] = 5  # how often each winner's settings are trained again, for the recipe that is judged; 0: the trial itself
+    questions: tuple[Question, ...] = ("learning-curve", "leak", "time")  # asked of the winner by further trials, once it is known
+
+    @model_validator(mode="after")
+    def _shared_is_a_trial(self) -> "Sweep":
+        if self.where is not None:
+            Where.parse(self.where)
+        searched = sorted(set(self.shared) & set(SEARCHED))
+        if searched:
+            raise ValueError(f"shared: {', '.join(searched)}; what is searched or drawn for each trial has no shared value")
+        points = {task: ({"task": task, "learning_rate": 1e-3}, "shared.") for task in self.space.task}
+        if self.paper:
+            points |= {key: (point, f"{key}: ") for key, point in paper_points(self.space.task, self.shared).items()}
+        for point, where in points.values():
+            try:
+                TrialConfig.model_validate({**self.shared, **point})
+            except ValidationError as error:
+                raise ValueError("\n".join(_problems(error, where, TrialConfig))) from None
+        return self
+
+    def trial(self, point: dict[str, Any], *, seed: int, threads: int) -> TrialConfig:
+        return TrialConfig.model_validate({**self.shared, **point, "seed": seed, "threads": threads})
+
+    def definition(self) -> dict[str, Any]:
+        """What makes it this sweep and no other, as plain JSON values."""
+        return self.model_dump(mode="json", exclude=set(RUNTIME_FIELDS))
+
+
+def _problems(error: ValidationError, prefix: str, model: type[BaseModel]) -> list[str]:
+    lines = []
+    for problem in error.errors():
+        text = problem["msg"].removeprefix("Value error, ")
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            text = f"unknown key; the keys are {', '.join(model.model_fields)}"
+        elif where and problem["type"] != "value_error":
+            text = f"{problem['input']!r}; {text}"
+        lines += [f"{prefix}{where}{': ' if where else ''}{line}" for line in text.splitlines()]
+    return lines
+
+
+def load_sweep(path: str | Path) -> Sweep:
+    """The one ``SWEEP`` value of a sweep file.
+
+    Raises:
+        ConfigError: no such file, it does not run, or it has no ``SWEEP``.
+    """
+    import runpy
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file; a sweep file is Python with one SWEEP value", hint="see sweeps/demo.py")
+    try:
+        found = runpy.run_path(str(path), run_name="peoria_sweep_file")
+    except ValidationError as error:
+        model: type[BaseModel] = {"Space": Space, "Point": Point}.get(error.title, Sweep)  # type: ignore[assignment]
+        raise ConfigError(*_problems(error, f"{path}: ", model)) from None
+    except SyntaxError as error:
+        raise ConfigError(f"{path}: line {error.lineno}: {error.msg}; a sweep file is Python") from None
+    if not isinstance(found.get("SWEEP"), Sweep):
+        raise ConfigError(f"{path}: no SWEEP; a sweep file ends with SWEEP = Sweep(...)", hint="see sweeps/demo.py")
+    sweep: Sweep = found["SWEEP"]
+    return sweep

@@ -1,0 +1,1 @@
+"""Train and val as networks see them: images, targets, filters, subsets, controls, made pictures."""

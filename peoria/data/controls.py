@@ -1,0 +1,214 @@
+"""Controls: the same pictures with their own counts handed out anew, so that how much of popularity is in the picture is known.
+
+Each picture gets a latent number z, and the (views, favorites, comments) triples of its own split are handed out in the order of z, the triple
+with the most views to the highest. So every split, test included, keeps its counts to the last one; what changes is who has them.
+
+- ``shuffle``: z is noise. Nothing tells anything of a picture's counts. Shuffling train alone would leave what all splits share.
+- ``plant-KIND-STRENGTH``: z = strength · s + √(1 − strength²) · noise, where s and noise are standard normal. With S = Spearman(s, counts),
+  S = (6/π) · asin(strength / 2), as of any two normal variables (Pearson 1907), but for sampling, and a little less where views have ties:
+  strength 0.45 plants S = 0.433. The kinds of s:
+  - ``colour``: how much more red than blue a picture is; any histogram knows it.
+  - ``arrangement``: how much brighter its upper half is than its lower half, less what a linear function of position-free statistics (means,
+    spreads, shares of hues and of brightness, roughness; fitted on train) tells of it. A mirror changes nothing.
+  - ``owner``: the owner's, drawn by a hash of the name. Nothing of the picture.
+  - ``age``: how long the picture has been up. Nothing of the picture.
+"""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peoria.data.images import STORED_PX, ArrayPictures, Pictures, centre_crops
+from peoria.data.subsets import uniform
+from peoria.errors import ConfigError
+from shards.cache.decoded import built_once
+from shards.errors import NoRoomError
+from shards.labels import Labels
+
+SHUFFLE = "shuffle"
+PLANTS = ("colour", "arrangement", "owner", "age")
+WORDS = (SHUFFLE, *(f"plant-{kind}" for kind in PLANTS))
+DEFAULT_STRENGTH = 0.45
+STEP_PX = 4  # every fourth pixel of every fourth row is measured, symmetrically: a mirror measures the same ones
+WARMTH, TOP, GLOBAL = 0, 1, slice(2, None)  # columns of `measure`
+NUM_MEASURES = 2 + 12 + 2 + 8 + 8
+MEASURE_VERSION = 1  # of what `measure` gives; another is another file
+MOST_NOISE = 500
+
+
+@dataclass(frozen=True)
+class Control:
+    """What its name says: ``shuffle``, ``plant-colour-0.45``."""
+
+    kind: str
+    strength: float = 0.0
+
+    @classmethod
+    def parse(cls, name: str) -> "Control":
+        """Raises ConfigError for what `control_name` never gives."""
+        if name == SHUFFLE:
+            return cls(SHUFFLE)
+        word, _, text = name.rpartition("-")
+        with suppress(ValueError):  # ConfigError is one
+            if word in WORDS and name == control_name(word, float(text)):
+                return cls(word.removeprefix("plant-"), float(text))
+        raise ConfigError(f"control: {name!r}; {SHUFFLE} or plant-KIND-STRENGTH, as in plant-colour-{DEFAULT_STRENGTH:g}")
+
+    @property
+    def reads_pictures(self) -> bool:
+        return self.kind in ("colour", "arrangement")
+
+
+def control_name(word: str, strength: float | None = None) -> str:
+    """The name of a control as it goes on record: ``plant-colour`` of strength 0.45 is ``plant-colour-0.45``.
+
+    Raises:
+        ConfigError: no such control, a strength outside 0 to 1, or one where nothing is planted.
+    """
+    if word not in WORDS:
+        raise ConfigError(f"--control: {word!r}; one of {', '.join(WORDS)}")
+    if word == SHUFFLE:
+        if strength is not None:
+            raise ConfigError(f"--strength: {strength:g} with --control {SHUFFLE}; only what is planted has a strength")
+        return word
+    strength = DEFAULT_STRENGTH if strength is None else strength
+    if not 0 <= strength <= 1:
+        raise ConfigError(f"--strength: {strength:g}; a number from 0 to 1")
+    return f"{word}-{strength:g}"
+
+
+def refuse_control(name: str, labels: Labels, split: str) -> None:
+    """Raises ConfigError where the control needs what these pictures do not have."""
+    kind = Control.parse(name).kind
+    if kind == "owner":
+        unknown, column = int((labels.owners == "").sum()), "owner"
+    elif kind == "age":
+        unknown = int(np.isnan(_age_s(labels)).sum())
+        column = "uploaded_at" if labels.observed_at is None else "uploaded_at or observed_at"
+    else:
+        return
+    if unknown:
+        raise ConfigError(
+            f"control: {name}: {column} unknown for {unknown:,} of {len(labels):,} pictures of {split}; known for each",
+            hint="take another control, or pack a table without those pictures",
+        )
+
+
+def hand_out(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labels:
+    """The labels with their triples handed out anew.
+
+    Args:
+        seed: decides the noise, and who goes first among equals.
+        s: what is planted, float64 [N], standard normal; None: nothing.
+    """
+    control = Control.parse(name)
+    if control.kind == SHUFFLE:
+        order = _random(seed).permutation(len(labels))
+    else:
+        assert s is not None
+        random = _random(f"{seed}/{control.kind}")
+        z = control.strength * s + np.sqrt(1 - control.strength**2) * random.standard_normal(len(labels))
+        order = np.empty(len(labels), np.int64)
+        order[np.lexsort((random.random(len(labels)), z))] = np.lexsort((random.random(len(labels)), labels.views))
+    return replace(
+        labels,
+        views=labels.views[order],
+        favorites=None if labels.favorites is None else labels.favorites[order],
+        comments=None if labels.comments is None else labels.comments[order],
+    )
+
+
+def seen_in_pictures(name: str, train: np.ndarray, measured: np.ndarray) -> np.ndarray:
+    """s of ``colour`` and ``arrangement``, float64 [N], from the measures of train and of the split at hand: `measure` of both."""
+    if Control.parse(name).kind == "colour":
+        return normal_scores(train[:, WARMTH], measured[:, WARMTH])
+    mean, sd = train[:, GLOBAL].mean(axis=0, dtype=np.float64), train[:, GLOBAL].std(axis=0, dtype=np.float64)
+
+    def design(of: np.ndarray) -> np.ndarray:
+        return np.column_stack([np.ones(len(of)), (of[:, GLOBAL] - mean) / np.where(sd > 0, sd, 1.0)])
+
+    weights = np.linalg.lstsq(design(train), train[:, TOP].astype(np.float64), rcond=1e-6)[0]
+    return normal_scores(*(of[:, TOP] - design(of) @ weights for of in (train, measured)))
+
+
+def not_in_pictures(name: str, train: Labels, labels: Labels, identity: str) -> np.ndarray:
+    """s of ``owner`` and ``age``, float64 [N]."""
+    if Control.parse(name).kind == "age":
+        return normal_scores(_age_s(train), _age_s(labels))
+    from scipy.special import ndtri
+
+    found: np.ndarray = ndtri(uniform(labels.owners, f"{identity}/planted owner") + 2.0**-54)  # never 0, whose score is not finite
+    return found
+
+
+def normal_scores(train: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Φ⁻¹ of the place of each value among those of train, float64 [N]: standard normal in train, whatever the values are."""
+    from scipy.special import ndtri
+
+    known = np.sort(train)
+    place = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / 2
+    found: np.ndarray = ndtri(np.clip(place, 0.5, len(known) - 0.5) / len(known))
+    return found
+
+
+# -- what is measured in a picture
+
+
+def measured_once(pictures: Pictures, folder: Path, about: str, budget_bytes: int | None) -> np.ndarray:
+    """`measure` of the pictures, float32 [N, NUM_MEASURES], mapped from a file of the cache ``folder``, which the first process makes; in memory
+    where it has no room. ``about`` names the pictures: data and split."""
+    digest = hashlib.sha256(f"measures {MEASURE_VERSION}\n{about}".encode()).hexdigest()[:16]
+    shape = (len(pictures), NUM_MEASURES)
+    try:
+        found = built_once(
+            folder / f"{digest}.f32", np.float32, shape, lambda out: measure(pictures, out), what="measures", budget_bytes=budget_bytes
+        )
+        return np.asarray(found)
+    except NoRoomError:
+        out = np.empty(shape, np.float32)
+        measure(pictures, out)
+        return out
+
+
+def measure(pictures: Pictures, out: np.ndarray) -> None:
+    """Fills ``out`` (float32 [N, NUM_MEASURES]) from the centre crops: warmth (mean red less mean blue), mean brightness of the upper half less
+    the lower half's, and statistics that no exchange of the halves would change."""
+    import cv2
+
+    cv2.setNumThreads(1)  # trials run beside this
+    rows = iter(out)
+    for crops in centre_crops(pictures, 16):  # few enough to stay in a core's cache
+        for rgb, row in zip(np.ascontiguousarray(crops[:, 1::STEP_PX, 1::STEP_PX]), rows, strict=False):
+            hsv, grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV), cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+            half = len(grey) // 2  # the middle row is in neither
+            (means, sds), (of_hsv, sds_hsv) = cv2.meanStdDev(rgb), cv2.meanStdDev(hsv)
+            row[WARMTH] = means[0, 0] - means[2, 0]
+            row[TOP] = cv2.mean(grey[:half])[0] - cv2.mean(grey[-half:])[0]
+            saturation = hsv[..., 1].ravel()
+            hues = np.bincount(hsv[..., 0].ravel() // 23, weights=saturation, minlength=8)
+            row[2:14] = [*means[:, 0], *sds[:, 0], *of_hsv[1:, 0], *sds_hsv[1:, 0], grey.mean(), grey.std()]
+            row[14:16] = cv2.norm(grey[1:], grey[:-1], cv2.NORM_L1) / grey.size, cv2.norm(grey[:, 1:], grey[:, :-1], cv2.NORM_L1) / grey.size
+            row[16:24] = hues / max(hues.sum(), 1.0)
+            row[24:32] = np.bincount(grey.ravel() >> 5, minlength=8) / grey.size
+
+
+def noise_pictures(num: int, seed: int) -> ArrayPictures:
+    """White noise: every pixel of every colour drawn alone, evenly from 0 to 255. No picture of it is popular (the paper, section 1)."""
+    assert 0 < num <= MOST_NOISE, num
+    return ArrayPictures(np.random.default_rng(seed).integers(0, 256, (num, STORED_PX, STORED_PX, 3), dtype=np.uint8))
+
+
+def _random(seed: str) -> np.random.Generator:
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
+
+
+def _age_s(labels: Labels) -> np.ndarray:
+    """Seconds from upload to the reading of the counts, or, where the table does not say when that was, to the same moment for all; NaN unknown."""
+    if labels.uploaded_at is None:
+        return np.full(len(labels), np.nan)
+    until: Any = np.datetime64(0, "s") if labels.observed_at is None else labels.observed_at
+    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "s"), dtype=np.float64)

@@ -1,0 +1,275 @@
+"""Arithmetic on the numbers that the paper prints: what follows from them, and what they exclude. No data, no network.
+
+Everything under "as printed" is quoted from N. Dufour, "Will it play in Peoria?"; `peoria.paper.claims` puts the two beside each other.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from peoria.stats import metrics
+
+# -- as printed
+
+
+class Row(NamedTuple):
+    """A row of the paper's Table 1."""
+
+    mean: float
+    sd: float
+    max: int
+
+
+TABLE_1 = {"views": Row(146.37, 323.58, 321_528), "favorites": Row(0.32, 2.21, 1_533), "comments": Row(0.50, 5.51, 1_175)}
+TABLE_2 = {"views favorites": 0.44, "views comments": 0.12, "favorites comments": 0.44}
+NUM_COLLECTED, NUM_ANALYSED, NUM_REMOVED, NUM_FAVORITED = 400_000, 393_691, 500, 43_071  # sections 3.1, 4.2 and 4.1
+OUTLIER_SD = 6.0
+AVERAGE_PICTURE = 200  # views of "an average-popularity image", Figure 1
+ITERATIONS = {"planned": 20_000, "regression": 6_000, "classification": 86_000, "hybrid": 97_000}  # sections 4.1, 5.1 to 5.3
+WINDOWS = {"classification": 400, "hybrid": 600}  # iterations, Figures 3 and 4
+REGRESSION = {"train": 49_992.0, "val": 50_090.0, "expected": 87_000.0}  # section 5.1
+CLASSIFICATION = {"max": 0.896, "mean": 0.891, "constant": 0.891}  # section 5.2, accuracy
+HYBRID = {"mean": 4.01, "min": 3.94, "constant": 4.125}  # section 5.3
+NUM_BINS = 10
+
+# -- assumed where the paper is silent: Caffe's finetune_flickr_style
+
+BATCH_SIZE, TEST_EVERY, NUM_TEST = 50, 1_000, 5_000  # pictures, iterations, pictures in one test
+
+# -- Table 1
+
+
+def forced_sd(row: Row, num: int) -> float:
+    """The least standard deviation that ``num`` values with this mean and this maximum can have: all others equal, (max − mean) / √(num − 1)."""
+    return (row.max - row.mean) / math.sqrt(num - 1)
+
+
+def needed_num(row: Row) -> int:
+    """The fewest values that can have this mean, sd and maximum, mean and sd rounded to two digits in the table's favour."""
+    return math.ceil(((row.max - row.mean - 0.005) / (row.sd + 0.005)) ** 2) + 1
+
+
+def cantelli(k: float) -> float:
+    """The largest share that can lie more than ``k`` standard deviations above the mean, whatever the law: 1 / (1 + k²) (Cantelli 1928)."""
+    return 1 / (1 + k * k)
+
+
+def lognormal(mean: float, sd: float) -> tuple[float, float]:
+    """(mu, sigma) of the lognormal of this mean and sd."""
+    variance = math.log1p((sd / mean) ** 2)
+    return math.log(mean) - variance / 2, math.sqrt(variance)
+
+
+def zeta_exponent(mean: float) -> float:
+    """α of the power law p(x) = x^−α / ζ(α) over 1, 2, 3, … with this mean, ζ(α − 1) / ζ(α)."""
+    from scipy.optimize import brentq
+    from scipy.special import zeta
+
+    return float(brentq(lambda a: zeta(a - 1) / zeta(a) - mean, 2 + 1e-6, 10))
+
+
+def share_of_ones(exponent: float) -> float:
+    """The share of pictures with exactly one view under that power law."""
+    from scipy.special import zeta
+
+    return float(1 / zeta(exponent))
+
+
+def loglog_fit(mean: float, sd: float, top: int = 2_000, num_bins: int = 100) -> float:
+    """R² of a straight line through the histogram of a lognormal up to ``top``, both axes logarithmic."""
+    from scipy.stats import norm
+
+    mu, sigma = lognormal(mean, sd)
+    edges = np.linspace(0, top, num_bins + 1)
+    with np.errstate(divide="ignore"):
+        heights = np.diff(norm.cdf((np.log(edges) - mu) / sigma))
+    return metrics.pearson(np.log((edges[:-1] + edges[1:]) / 2), np.log(heights)) ** 2
+
+
+def eigenvalues() -> np.ndarray:
+    """Of Table 2 as a matrix of correlations, ascending; all ≥ 0 where such a matrix can exist."""
+    vf, vc, fc = TABLE_2.values()
+    return np.linalg.eigvalsh([[1, vf, vc], [vf, 1, fc], [vc, fc, 1]])
+
+
+def partial(xy: float, xz: float, yz: float) -> float:
+    """Correlation of x and y with z held fixed."""
+    return (xy - xz * yz) / math.sqrt((1 - xz * xz) * (1 - yz * yz))
+
+
+# -- bins
+
+
+def bin_loss(num_bins: int = NUM_BINS) -> float:
+    """Half the variance of 0, 1, …, num_bins − 1, all as frequent: (num_bins² − 1) / 24."""
+    return (num_bins**2 - 1) / 24
+
+
+def bin_loss_sd(num_bins: int = NUM_BINS) -> float:
+    """Standard deviation of ½(k − mean)² over those bins."""
+    losses = (np.arange(num_bins) - (num_bins - 1) / 2) ** 2 / 2
+    return float(losses.std())
+
+
+def tied_bins(shares: np.ndarray, num_bins: int = NUM_BINS, *, below: bool = True) -> tuple[int, float]:
+    """(bins, half the variance of the bin index) where equal counts stay together: ``shares`` [X] of the counts 0, 1, …, ascending.
+
+    A count on an edge belongs to the bin below it (as in `peoria.tasks.hybrid`), or, with ``below=False``, to the one above.
+    """
+    cumulative = np.cumsum(shares) / np.sum(shares)
+    edges = np.unique(np.searchsorted(cumulative, np.arange(1, num_bins) / num_bins))
+    bins = np.searchsorted(edges, np.arange(len(shares)), side="left" if below else "right")
+    _, bins = np.unique(bins[shares > 0], return_inverse=True)
+    held = shares[shares > 0] / np.sum(shares)
+    return int(bins.max()) + 1, float(held @ (bins - held @ bins) ** 2) / 2
+
+
+def whole_lognormal(mean: float, sd: float, top: int = 1_000_000) -> np.ndarray:
+    """Shares [top] of the counts 0, 1, … where a count is the whole part of a lognormal of this mean and sd."""
+    from scipy.stats import norm
+
+    mu, sigma = lognormal(mean, sd)
+    return np.diff(norm.cdf((np.log(np.arange(1, top + 1)) - mu) / sigma), prepend=0.0)
+
+
+def least_r(d2: float) -> float:
+    """The least |correlation| of prediction and target that removes the share ``d2`` of the squared loss: √d2, reached by the best line."""
+    return math.sqrt(d2)
+
+
+def paired_sd(r: float, num_bins: int = NUM_BINS) -> float:
+    """Standard deviation of (loss of the mean bin − loss of the best line) on one picture, for a small correlation ``r``: the variance times r.
+
+    With e the line's deviation from the mean bin, the difference is (k − mean)·e − e²/2, and e has the sd r·σ; the last term is left
+    out (2 to 3 % at r = 0.17).
+    """
+    return 2 * bin_loss(num_bins) * r
+
+
+# -- classes
+
+
+def prior_losses(p: float) -> dict[str, float]:
+    """What the constant probability ``p`` scores where a share ``p`` is positive."""
+    return {"log_loss": -p * math.log(p) - (1 - p) * math.log1p(-p), "brier": p * (1 - p), "accuracy": max(p, 1 - p), "average_precision": p}
+
+
+def accuracy_gain(auc: float, p: float) -> float:
+    """What the best threshold on a score of that AUC adds to the accuracy of the more frequent class; both classes normal, of one variance."""
+    from scipy.stats import norm
+
+    apart = math.sqrt(2) * norm.ppf(auc)
+    threshold = apart / 2 + math.log((1 - p) / p) / apart
+    return float(p * norm.sf(threshold - apart) - (1 - p) * norm.sf(threshold))
+
+
+# -- samples
+
+
+def se_of_mean(sd: float, num: float) -> float:
+    return sd / math.sqrt(num)
+
+
+class CutLognormal(NamedTuple):
+    """The lognormal that has a given mean and sd after the cut at its own mean + 6 sd."""
+
+    cut: float
+    share_cut: float
+    kurtosis: float  # after the cut
+
+
+@functools.cache
+def cut_lognormal(mean: float, sd: float, k: float = OUTLIER_SD) -> CutLognormal:
+    """Moments in closed form: E[X^j; X ≤ c] = exp(jμ + j²σ²/2) · Φ((log c − μ − jσ²) / σ)."""
+    from scipy.optimize import fsolve
+    from scipy.stats import norm
+
+    def moments(mu: float, sigma: float) -> tuple[float, list[float]]:
+        uncut = math.exp(mu + sigma**2 / 2)
+        cut = uncut * (1 + k * math.sqrt(math.expm1(sigma**2)))
+        return cut, [math.exp(j * mu + (j * sigma) ** 2 / 2) * norm.cdf((math.log(cut) - mu - j * sigma**2) / sigma) for j in range(5)]
+
+    def misses(t: np.ndarray) -> list[float]:
+        _, (m0, m1, m2, *_) = moments(t[0], t[1])
+        return [m1 / m0 / mean - 1, (m2 / m0 - (m1 / m0) ** 2) / sd**2 - 1]
+
+    mu, sigma = fsolve(misses, lognormal(mean, sd))
+    cut, (m0, m1, m2, m3, m4) = moments(mu, sigma)
+    m1, m2, m3, m4 = m1 / m0, m2 / m0, m3 / m0, m4 / m0
+    fourth = m4 - 4 * m3 * m1 + 6 * m2 * m1**2 - 3 * m1**4
+    return CutLognormal(cut, 1 - m0, fourth / (m2 - m1**2) ** 2)
+
+
+def se_half_mse(sd: float, kurtosis: float, num: int) -> float:
+    """Standard error of the mean of ½(x − mean)² over ``num`` values: σ²/2 · √((kurtosis − 1) / num)."""
+    return sd**2 / 2 * math.sqrt((kurtosis - 1) / num)
+
+
+# -- the regression's constant
+
+
+class Reading(NamedTuple):
+    """One way to understand "the expected error of approximately 87,000"."""
+
+    name: str
+    text: str
+    sd: float
+    constant: float  # half-MSE of the mean
+    d2_train: float
+    d2_val: float
+
+
+def readings() -> list[Reading]:
+    """Whatever 87,000 is, the loss that a network has to beat is half the variance of the views."""
+    expected = REGRESSION["expected"]
+    sds = {
+        "A": ("87,000 is a variance, not halved as the network's loss is", math.sqrt(expected)),
+        "B": ("the sd of Table 1 is that of the pictures trained on", TABLE_1["views"].sd),
+        "C": ("87,000 is halved already", math.sqrt(2 * expected)),
+        "D": ("before the removal, the picture of 321,528 views still in", forced_sd(TABLE_1["views"], NUM_ANALYSED)),
+    }
+    return [
+        Reading(name, text, sd, sd**2 / 2, metrics.d2(REGRESSION["train"], sd**2 / 2), metrics.d2(REGRESSION["val"], sd**2 / 2))
+        for name, (text, sd) in sds.items()
+    ]
+
+
+def trunk_rate(rate: float) -> float:
+    """The rate on standardised views that moves the trunk as ``rate`` does on raw ones under the squared loss: rate · sd². The last layer's stays.
+
+    With y = sd·t the error and the last layer's weights are sd times as large, so the gradient of what lies below is sd² times as large, that of
+    the last layer sd times, as are its weights.
+    """
+    return rate * TABLE_1["views"].sd ** 2
+
+
+# -- length
+
+
+def passes(iterations: int, batch_size: float, num: float) -> float:
+    return iterations * batch_size / num
+
+
+def batch_for(num_passes: float, iterations: int, num: float) -> float:
+    return num_passes * num / iterations
+
+
+def side(*, padded: bool, stride_5: int) -> int:
+    """Side of the last pooled map of the paper's listing for a 227-pixel input, in Caffe's rounding: convolutions down, pools up.
+
+    Args:
+        padded: layers 3 to 5 padded by one as in CaffeNet, or not at all, as listed.
+        stride_5: of layer 5; CaffeNet's is 1, the listing's 2.
+    """
+
+    def conv(size: int, kernel: int, stride: int = 1, pad: int = 0) -> int:
+        return (size + 2 * pad - kernel) // stride + 1
+
+    def pool(size: int) -> int:
+        return math.ceil((size - 3) / 2) + 1
+
+    pad = int(padded)
+    size = pool(conv(pool(conv(227, 11, 4)), 5, pad=2))
+    return pool(conv(conv(conv(size, 3, pad=pad), 3, pad=pad), 3, stride_5, pad))

@@ -1,0 +1,1 @@
+"""A finished sweep's models, used."""

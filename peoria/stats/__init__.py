@@ -1,0 +1,1 @@
+"""Numbers and their intervals, on arrays; knows nothing of sweeps."""

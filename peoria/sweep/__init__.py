@@ -1,0 +1,1 @@
+"""A sweep from its definition to its record."""

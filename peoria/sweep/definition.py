@@ -1,0 +1,85 @@
+"""What a sweep is, on disk: its definition and data once begun, and the refusal to go on as anything else."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from peoria.config.sweep import Sweep
+from peoria.data.filters import view_identity, view_labels
+from peoria.errors import SweepError
+from peoria.sweep.plan import Plan
+from peoria.sweep.provenance import environment
+from peoria.sweep.trial_store import write_json
+from peoria.tracking.redact import scrub
+from shards.read.shard_set import ShardSet
+
+DEFINITION = "sweep.json"
+
+
+def refuse_another(folder: Path, sweep: Sweep, identity: str, storage: str | None) -> None:
+    """
+    Raises:
+        SweepError: the folder holds a sweep of this name with another definition, other data or another storage; names each difference.
+    """
+    path = folder / DEFINITION
+    if not path.exists():
+        return
+    before = json.loads(path.read_text())
+    problems = [
+        f"{sweep.name}: {name}: {json.dumps(was)} before, {json.dumps(now)} now; a sweep goes on as it was defined"
+        for name, was, now in differences(before["definition"], sweep.definition())
+    ]
+    if before["identity"] != identity:
+        problems.append(f"{sweep.name}: data {before['identity'][:12]} before, {identity[:12]} now; a sweep goes on with the pictures it began with")
+    if before["storage"] != storage_name(storage):
+        problems.append(f"{sweep.name}: storage {before['storage']} before, {storage_name(storage)} now; its trials are in the first one")
+    if problems:
+        raise SweepError(*problems, hint=f"give the sweep another name, or remove {folder}")
+
+
+def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
+    found = []
+    for name in sorted(before.keys() | now.keys()):
+        was, is_ = before.get(name), now.get(name)
+        if isinstance(was, dict) and isinstance(is_, dict):
+            found += differences(was, is_, f"{prefix}{name}.")
+        elif was != is_:
+            found.append((f"{prefix}{name}", was, is_))
+    return found
+
+
+def storage_name(url: str | None) -> str:
+    return "journal" if url is None else str(scrub(url))
+
+
+def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, plan: Plan, *, control: str | None, storage: str | None) -> None:
+    path = folder / DEFINITION
+    before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"started_at": time.time(), "environments": []}
+    here = environment()
+    keys = view_labels(shard_set, "val", sweep.where).keys
+    write_json(
+        path,
+        {
+            "name": sweep.name,
+            "question": sweep.question,
+            "definition": sweep.definition(),
+            "trials": sweep.trials,
+            "shards": sweep.shards,
+            "identity": view_identity(shard_set.manifest.identity, sweep.where),
+            "control": control,
+            "where": sweep.where,
+            "storage": storage_name(storage),
+            "environment": here,
+            # Every one that trials ran in, in order: a sweep may go on after an update.
+            "environments": before["environments"] + ([here] if here not in before["environments"] else []),
+            "started_at": before["started_at"],
+            "tasks": list(sweep.space.task),
+            "objective": plan.objective,
+            "se_objective": plan.standard_error,
+            "val_keys_sha256": hashlib.sha256("\n".join(keys).encode()).hexdigest(),
+            "num_train": plan.num_train,
+            "num_val": len(keys),
+        },
+    )

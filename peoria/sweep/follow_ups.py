@@ -1,0 +1,93 @@
+"""What is trained once the search is over and before the test split is opened: the winners' settings with fresh seeds, and further questions.
+
+A trial that won a search on val is lucky in its seed, too. So what is judged is its recipe: the same settings, trained again ``seeds`` times
+with seeds that no choice depended on (Bouthillier et al. 2021, arXiv 2103.03098). The further questions are asked of the views' winner:
+how skill grows with the owners seen, what a split by picture would have leaked, and how a model of the past does on later pictures.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from peoria.config.sweep import Sweep, TrialConfig
+from shards.labels import Labels
+
+OWNER_SHARES = (0.125, 0.25, 0.5)  # of train's owners, nested; the whole is the recipe itself
+PICTURE_SHARE = 0.8  # of train's pictures; the rest are held out, of owners that are trained on
+PAST_SHARE = 0.8  # of train's dated pictures lie before the cutoff
+TARGET_METRICS = {"views": "val/rho_views", "favorites": "val/gini_fav"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One further trial: the settings of the searched trial ``of``, but for its seed and the pictures that it learns from."""
+
+    key: str
+    of: str
+    config: TrialConfig
+    label: str
+
+
+def winners(done: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
+    """For each target the key of the trial with the highest value on val, the earlier one among equals.
+
+    Args:
+        done: by key of each finished searched trial, its last val metrics.
+    """
+    found = {}
+    for target, metric in TARGET_METRICS.items():
+        values = {key: metrics[metric] for key, metrics in done.items() if metric in metrics}
+        if values:
+            found[target] = min(values, key=lambda key: (-values[key], key))
+    return found
+
+
+def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConfig], cutoff: str | None) -> list[Probe]:
+    """All that is trained beyond the search, in order, each once although one trial may win both targets.
+
+    Args:
+        won: of `winners`.
+        configs: by key, the winners' settings.
+        cutoff: the date that parts past from future; None where too few dates are known.
+    """
+    found = []
+    for of in dict.fromkeys(won.values()):
+        for number in range(1, sweep.seeds + 1):
+            config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number)})
+            found.append(Probe(seed_key(of, number), of, config, f"{of} again, seed {number}"))
+    if "views" not in won:
+        return found
+    of = won["views"]
+    subsets: list[tuple[str, str]] = []
+    if "learning-curve" in sweep.questions:
+        subsets += [(f"owners:{share:g}", f"on {100 * share:g} % of train, by owner") for share in OWNER_SHARES]
+    if "leak" in sweep.questions:
+        subsets.append((f"pictures:{PICTURE_SHARE:g}", f"on {100 * PICTURE_SHARE:g} % of the pictures, by chance"))
+    if "time" in sweep.questions and cutoff is not None:
+        subsets.append((f"before:{cutoff}", f"on pictures from before {cutoff}"))
+    for number, (subset, text) in enumerate(subsets, start=101):
+        config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number), "subset": subset})
+        found.append(Probe(f"{of}-{subset.replace(':', '-')}", of, config, f"{of} {text}"))
+    return found
+
+
+def seed_key(of: str, number: int) -> str:
+    """The key of the ``number``-th training of trial ``of`` with a fresh seed, counted from 1."""
+    return f"{of}-seed-{number}"
+
+
+def derived_seed(sweep: Sweep, of: str, number: int) -> int:
+    """A seed that neither the search nor another probe uses."""
+    return int(np.random.SeedSequence((sweep.seed, int(of), 2, number)).generate_state(1)[0])
+
+
+def time_cutoff(train: Labels) -> str | None:
+    """The day before which `PAST_SHARE` of train's dated pictures were uploaded, ISO; None where fewer than half have a date."""
+    if train.uploaded_at is None:
+        return None
+    dated = train.uploaded_at[~np.isnat(train.uploaded_at)]
+    if len(dated) < len(train) / 2 or dated.min() == dated.max():
+        return None
+    days = np.sort(dated.astype("datetime64[D]"))
+    return str(days[int(PAST_SHARE * len(days))])

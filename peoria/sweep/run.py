@@ -1,0 +1,283 @@
+"""A sweep from its definition to its record: checks, lock, baselines, trials, and the copy that MLflow gets."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from peoria.baselines.context import every_baseline
+from peoria.config.sweep import Sweep
+from peoria.data.controls import Control, refuse_control
+from peoria.data.dataset import Dataset, open_dataset
+from peoria.data.filters import view_identity, view_labels
+from peoria.records.trials import sweep_folder
+from peoria.sweep.definition import refuse_another, write_definition
+from peoria.sweep.follow_ups import time_cutoff
+from peoria.sweep.lock import sweep_lock
+from peoria.sweep.plan import make_plan, pictures_text, render_plan
+from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
+from peoria.training.trial import messages
+from shards.cache.decoded import outlook
+from shards.read.shard_set import ShardSet
+
+if TYPE_CHECKING:
+    from peoria.sweep.ray_executor import RayAside
+
+FINISHED = "finished.json"
+EXIT_INCOMPLETE = 3
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How and where a sweep runs; nothing here changes what it asks."""
+
+    home: Path = Path("data")
+    trials: int | None = None  # None: what the sweep file says
+    hours: float | None = None
+    concurrent: int | None = None  # None: as many as the CPUs (or GPUs) carry
+    cpus_per_trial: int = 1
+    gpus_per_trial: float = 0.0
+    local: bool = False  # in this process, one after another
+    control: str | None = None  # the name of one, as shuffle or plant-colour-0.45
+    tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
+    storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
+    cache_dir: Path | None = None  # where a node keeps its decoded copy, best on a disk of its own; None: under home
+    cache_bytes: int | None = None  # what it may take there; None: what leaves a tenth of the disk free
+
+    @property
+    def cache(self) -> Path:
+        return self.cache_dir or self.home / "cache"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a run of the sweep left."""
+
+    folder: Path
+    counts: dict[str, int]
+    best: str | None  # the winner for views
+    undelivered: str | None  # what MLflow has not got yet
+
+    @property
+    def complete(self) -> bool:
+        return self.counts["owed"] == 0 and self.counts["fixed_owed"] == 0
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command: 0 only where every trial is there."""
+        return 0 if self.complete else EXIT_INCOMPLETE
+
+
+def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResult:
+    """Runs what the sweep owes: all of it at first, the rest after an interruption.
+
+    Raises:
+        ConfigError: the sweep cannot be run on these data.
+        SweepError: it is held by another process, or defined otherwise than before.
+        DamagedShardError: a shard is not what was packed; names it.
+    """
+    if options.trials is not None:
+        sweep = sweep.model_copy(update={"trials": options.trials})
+    if options.control is not None:
+        Control.parse(options.control)
+        sweep = sweep.model_copy(update={"name": f"{sweep.name}-{options.control}"})
+    if not options.local:
+        from peoria.sweep.ray_executor import refuse_without_token
+
+        refuse_without_token()
+    folder = sweep_folder(options.home, sweep.name)
+    with sweep_lock(folder, sweep.name):
+        shard_set = ShardSet(Path(sweep.shards))
+        refuse_another(folder, sweep, view_identity(shard_set.manifest.identity, sweep.where), options.storage)
+        shard_set.verify_files(["train", "val"])
+        train, val = (view_labels(shard_set, split, sweep.where) for split in ("train", "val"))
+        if options.control is not None:
+            for split, labels in (("train", train), ("val", val)):
+                refuse_control(options.control, labels, split)
+        concurrent = options.concurrent or default_concurrency(options)
+        plan = make_plan(
+            sweep,
+            train,
+            val,
+            concurrent=concurrent,
+            home=options.home,
+            pictures=pictures_text(outlook(shard_set, ["train", "val"], options.cache, options.cache_bytes), options.cache),
+        )
+        write_definition(folder, sweep, shard_set, plan, control=options.control, storage=options.storage)
+        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial, cutoff=lambda: time_cutoff(train))
+        counts = book.counts()
+        where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
+        say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
+        (folder / FINISHED).unlink(missing_ok=True)
+        with aside(book, options, concurrent) as ray_aside:
+            dataset = open_dataset(
+                shard_set.root, options.cache, control=options.control, where=sweep.where, budget_bytes=options.cache_bytes, say=say
+            )
+            with tracking(folder, options, say) as projector:
+                write_baselines(folder, sweep, dataset, say)
+                status = "failed"
+                try:
+                    execute(book, sweep, options, concurrent, say, ray_aside)
+                    if book.gave_up is not None:
+                        say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{book.gave_up}")
+                    left = book.counts()
+                    status = "failed" if book.gave_up else "interrupted" if left["owed"] + left["fixed_owed"] else "finished"
+                except KeyboardInterrupt:
+                    status = "interrupted"
+                    raise
+                finally:
+                    write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
+                    draw_plots(book, folder)
+        return SweepResult(folder, book.counts(), book.winners().get("views"), projector.undelivered)
+
+
+def aside(book: TrialBook, options: RunOptions, concurrent: int) -> AbstractContextManager["RayAside | None"]:
+    """Ray where trials are owed to it, starting while the pictures are decoded and the baselines fitted."""
+    counts = book.counts()
+    if options.local or counts["owed"] + counts["fixed_owed"] == 0:
+        return nullcontext()
+    from peoria.sweep.ray_executor import RayAside
+
+    return RayAside(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
+
+
+def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int, say: Say, ray_aside: "RayAside | None") -> None:
+    def spec(assignment: Assignment) -> dict[str, Any]:
+        return {
+            "key": assignment.key,
+            "folder": str(assignment.folder.resolve()),
+            "config": assignment.config.model_dump(mode="json"),
+            "shards": str(Path(sweep.shards).resolve()),
+            "cache": str(options.cache.resolve()),
+            "cache_bytes": options.cache_bytes,
+            "control": options.control,
+            "where": sweep.where,
+        }
+
+    def ended(key: str) -> None:
+        say(progress_line(book, key))
+
+    counts = book.counts()
+    if counts["owed"] + counts["fixed_owed"] == 0:
+        return
+    seconds = None if options.hours is None else options.hours * 3600
+    if options.local:
+        deadline = None if seconds is None else time.monotonic() + seconds
+        while (assignment := book.next()) is not None:
+            running = messages(spec(assignment))
+            for message in running:
+                if not book.record(assignment.key, **message):
+                    ended(assignment.key)
+                    break
+                if deadline is not None and time.monotonic() > deadline:
+                    running.close()
+                    return
+            running.close()
+        return
+
+    from peoria.sweep.ray_executor import Desk, run_with_ray
+
+    assert ray_aside is not None
+    ray_aside.wait()
+    try:
+        run_with_ray(
+            Desk(book, spec, ended, {}),
+            book.folder / "tune",
+            concurrent=concurrent,
+            cpus=options.cpus_per_trial,
+            gpus=options.gpus_per_trial,
+            seconds=seconds,
+        )
+    finally:
+        ray_aside.leave()
+
+
+def progress_line(book: TrialBook, key: str) -> str:
+    folder = book.trial_folder(key)
+    outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
+    counts = book.counts()
+    value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
+    error = f"  {outcome['error'].strip().splitlines()[-1][:100]}" if outcome["error"] else ""
+    return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
+
+
+def default_concurrency(options: RunOptions) -> int:
+    if options.local:
+        return 1
+    if os.environ.get("RAY_ADDRESS"):
+        return 8  # of a cluster that grows; the ceiling of what is asked for at once
+    cpus = len(os.sched_getaffinity(0)) // options.cpus_per_trial
+    if options.gpus_per_trial:
+        import torch
+
+        return max(1, min(cpus, int(torch.cuda.device_count() / options.gpus_per_trial)))
+    return max(1, cpus)
+
+
+def default_gpus() -> float:
+    """GPUs a trial where nobody said: one where this machine has any; none on a cluster, whose driver may sit on a node without."""
+    import torch
+
+    return 0.0 if "RAY_ADDRESS" in os.environ else float(torch.cuda.is_available())
+
+
+def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> None:
+    """Fits and evaluates the baselines once; on a restart they are there."""
+    root = folder / "baselines"
+    if (root / "done.json").exists():
+        return
+    config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
+    names = []
+    for baseline in every_baseline(dataset, config, sweep.space.task):
+        scores = baseline.predict(dataset.val)
+        found = scores.metrics(dataset.val.labels)
+        metrics = {f"val/{name}": value for name, value in found.items() if "(" not in name}
+        constants = {name: value for name, value in found.items() if "(" in name}
+        (root / baseline.name).mkdir(parents=True, exist_ok=True)
+        if scores.views is not None and scores.favorites is not None:
+            np.savez(root / baseline.name / "val_scores.npz", keys=dataset.val.labels.keys, views=scores.views, favorites=scores.favorites)
+        described = {"name": baseline.name, "label": baseline.label, "kind": baseline.kind, "metrics": metrics, "constants": constants}
+        write_json(root / baseline.name / "baseline.json", described)
+        names.append(baseline.name)
+        gini = f"  gini_fav {found['gini_fav']:+.3f}" if "gini_fav" in found else ""
+        say(f"  baseline {baseline.label:<28} rho_views {found['rho_views']:+.3f}{gini}")
+    write_json(root / "done.json", names)
+
+
+def draw_plots(book: TrialBook, folder: Path) -> None:
+    from peoria.report.search_page import sweep_plots
+
+    if any(trial.state.is_finished() for trial in book.searched.get_trials(deepcopy=False)):
+        sweep_plots(book.searched, folder / "report" / "plots")
+
+
+class tracking:
+    """``with tracking(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
+
+    def __init__(self, folder: Path, options: RunOptions, say: Say) -> None:
+        from peoria.tracking.database import default_tracking_uri
+        from peoria.tracking.projection import Tracker
+        from peoria.tracking.projector import Projector
+
+        self.undelivered: str | None = None
+        self._say = say
+        self._projector: Projector | None = None
+        if options.tracking != "off":
+            self.uri = options.tracking or default_tracking_uri(options.home)
+            self._projector = Projector(Tracker(self.uri), folder)
+
+    def __enter__(self) -> "tracking":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._projector is not None:
+            self.undelivered = self._projector.close()
+            if self.undelivered:
+                self._say(f"  MLflow has not got everything yet: {self.undelivered}")

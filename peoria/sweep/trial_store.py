@@ -1,0 +1,349 @@
+"""The record of a sweep: which trials exist, what they were drawn as, what they reached. Optuna's storage and one folder a trial hold it.
+
+Whoever runs the trials only executes. Every entry is written so that a kill between any two of them is mended by opening the book again.
+"""
+
+import bisect
+import json
+import math
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from peoria.config.paper_recipe import paper_label, paper_points
+from peoria.config.sweep import Sweep, TrialConfig
+from peoria.sweep.follow_ups import TARGET_METRICS, probes
+from peoria.sweep.sampler import RungPruner, TrialSampler, open_storage, rungs
+from peoria.tracking.curves import point_line, read_points
+from peoria.training.checkpoint import CHECKPOINT, MODEL, MODEL_CARD
+from shards.manifest import write_atomic
+
+JOURNAL = "study.journal"
+POINTS = "points.jsonl"
+OUTCOME = "outcome.json"
+CONFIG = "config.json"
+NUM_KEPT_MODELS = 3
+WORKER_RETRIES = 3  # of one trial whose worker died
+FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is handed out
+DIVERGED_VALUE = -1.0  # told to the searcher; below anything that a ranking can reach
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A trial to run, or to go on with."""
+
+    key: str  # the searched trial's number, or the name of a fixed point
+    config: TrialConfig
+    folder: Path
+
+
+class TrialBook:
+    """Opens the record of a sweep, or begins it. One process at a time: the sweep's lock is held by the caller."""
+
+    def __init__(
+        self, folder: Path, sweep: Sweep, *, storage_url: str | None = None, threads: int = 1, cutoff: Callable[[], str | None] = lambda: None
+    ) -> None:
+        """
+        Args:
+            cutoff: the date that parts past from future (`probes.time_cutoff`), asked for when the search is over.
+        """
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
+        folder.mkdir(parents=True, exist_ok=True)
+        storage, self._sync = open_storage(folder / JOURNAL, storage_url)
+        any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=threads)
+        self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else ()
+        pruner = RungPruner(self.rungs, sweep.reduction_factor)
+        self._sampler = TrialSampler(sweep)
+        self.searched = optuna.create_study(
+            study_name=sweep.name, storage=storage, direction="maximize", load_if_exists=True, sampler=self._sampler, pruner=pruner
+        )
+        # A study of their own keeps the paper's points from the searcher, which would otherwise learn from settings outside its space.
+        self.fixed = optuna.create_study(study_name=f"{sweep.name}/fixed", storage=storage, direction="maximize", load_if_exists=True)
+        self._open: dict[str, optuna.Trial] = {}
+        self._failures: list[str] = []  # errors of the last trials, those in a row
+        self._last_step: dict[str, int] = {}
+        self._enqueue()
+        self._read()
+
+    # -- what there is to do
+
+    def _enqueue(self) -> None:
+        """Queues what is not queued yet: points given by hand, each once, and the paper's."""
+        origins = {t.user_attrs.get("origin") for t in self.searched.get_trials(deepcopy=False)}
+        for point in self.sweep.queue:
+            given = point.given()
+            origin = f"queue {json.dumps(given, sort_keys=True)}"
+            if origin not in origins:
+                self.searched.enqueue_trial(self.sweep.space.named(given), user_attrs={"origin": origin})
+                origins.add(origin)
+        if self.sweep.paper:
+            have = {t.user_attrs.get("key") for t in self.fixed.get_trials(deepcopy=False)}
+            for key in paper_points(self.sweep.space.task, self.sweep.shared):
+                if key not in have:
+                    self.fixed.enqueue_trial({}, user_attrs={"key": key})
+        startup = [(task, f"start-up {task} {turn}") for turn in range(self.sweep.startup_per_task) for task in self.sweep.space.task]
+        self._startup = [(task, origin) for task, origin in startup if origin not in origins]
+
+    def _enqueue_startup(self) -> None:
+        """Where nothing waits, the next of a fair number of random points of each task: one at a time, so that a point that is queued by hand
+        meanwhile goes first."""
+        if self._startup and not self.searched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            task, origin = self._startup.pop(0)
+            self.searched.enqueue_trial({"task": task}, user_attrs={"origin": origin})
+
+    def _read(self) -> None:
+        """Takes stock of what is stored, once: from here on the book counts along. Tells Optuna what was decided before a kill but not yet told."""
+        self._ended = Counter[str]()  # searched trials by their status
+        self._interrupted: dict[tuple[bool, int], optuna.Trial] = {}  # under way, but with no worker; the paper's first
+        self._best: list[tuple[float, int]] = []  # ranks of the best few searched trials
+        self._won: dict[str, tuple[float, str]] = {}  # by target, what is so far the winner: its value on val with the sign turned, and its key
+        self._kept: set[str] = set()  # searched trials that keep their weights
+        for study in (self.fixed, self.searched):
+            for trial in study.get_trials(deepcopy=False):
+                if trial.state == TrialState.RUNNING:
+                    self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, trial._trial_id)
+                elif trial.state.is_finished() and study is self.searched:
+                    self._count(trial, json.loads((self.trial_folder(key_of(study, trial)) / OUTCOME).read_text())["metrics"])
+        for interrupted in list(self._interrupted.values()):
+            outcome = self.trial_folder(key_of(interrupted.study, interrupted)) / OUTCOME
+            if outcome.exists():
+                self._tell(self._take_up(interrupted), json.loads(outcome.read_text()))
+            elif "pruned" in interrupted.user_attrs.get("rungs", {}).values():
+                self.finish(self._take_up(interrupted), "pruned")
+        self._enqueue_probes()
+
+    def _enqueue_probes(self) -> None:
+        """Once the search is over, queues what is trained of its winners. Where a search goes on again, what still waits is of winners that may
+        change, and is dropped."""
+        counts = self.counts()
+        over = counts["owed"] == counts["running"] == 0
+        wanted = {}
+        if over:
+            won = self.winners()
+            configs = {key: TrialConfig.model_validate(json.loads((self.trial_folder(key) / CONFIG).read_text())["config"]) for key in won.values()}
+            cutoff = self._cutoff() if won and "time" in self.sweep.questions else None
+            wanted = {probe.key: probe for probe in probes(self.sweep, won, configs, cutoff)}
+        for trial in self.fixed.get_trials(deepcopy=False):
+            if trial.state == TrialState.WAITING and "of" in trial.user_attrs and trial.user_attrs["key"] not in wanted:
+                self.fixed._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            elif trial.state != TrialState.FAIL or "status" in trial.user_attrs:
+                wanted.pop(trial.user_attrs["key"], None)
+        for probe in wanted.values():
+            config = probe.config.model_dump(mode="json")
+            self.fixed.enqueue_trial({}, user_attrs={"key": probe.key, "of": probe.of, "config": config, "label": probe.label})
+
+    def next(self) -> Assignment | None:
+        """The next trial: those that were under way first, then the paper's, then what is owed of the searched space; None when none is."""
+        if self.gave_up:
+            return None
+        if self._interrupted:
+            return self._assign(self._interrupted[min(self._interrupted)])
+        if self.fixed.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return self._assign(self.fixed.ask())
+        counts = self.counts()
+        if counts["owed"] <= counts["running"]:
+            return None
+        self._enqueue_startup()
+        return self._assign(self.searched.ask())
+
+    def _take_up(self, trial: optuna.Trial) -> str:
+        key = key_of(trial.study, trial)
+        self._interrupted.pop((trial.study is self.searched, trial.number), None)
+        self._open[key] = trial
+        return key
+
+    def _assign(self, trial: optuna.Trial) -> Assignment:
+        fixed = trial.study is self.fixed
+        key = self._take_up(trial)
+        stored = trial.user_attrs.get("config")
+        if stored is None:
+            point = paper_points(self.sweep.space.task, self.sweep.shared)[key] if fixed else self.sweep.space.suggest(trial)
+            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(fixed))).generate_state(1)[0])
+            config = self.sweep.trial(point, seed=seed, threads=self.threads)
+            trial.set_user_attr("config", config.model_dump(mode="json"))
+        else:
+            config = TrialConfig.model_validate(stored)
+        self._sync()  # whatever is in the folder from now on is of these settings
+        folder = self.trial_folder(key)
+        if not (folder / CONFIG).exists():
+            described = {
+                "config": config.model_dump(mode="json"),
+                "fixed": fixed,
+                "of": trial.user_attrs.get("of"),
+                "label": trial.user_attrs.get("label") or (paper_label(config.task, config.model_dump()) if fixed else trial_label(key, config)),
+                "started_at": time.time(),
+            }
+            write_json(folder / CONFIG, described)
+        return Assignment(key, config, folder)
+
+    # -- what happened
+
+    def record(
+        self, key: str, *, step: int, status: str, objective: float | None, points: list[Any], metrics: dict[str, float], error: str | None
+    ) -> bool:
+        """Enters one report of a trial; entering it again changes nothing.
+
+        Returns:
+            Whether the trial goes on.
+        """
+        trial = self._open[key]
+        study = trial.study
+        self._append(key, points)
+        if objective is not None and step not in study._storage.get_trial(trial._trial_id).intermediate_values:
+            trial.report(objective, step)
+        if status != "running":
+            self.finish(key, status, objective, metrics, error)
+            return False
+        if study is self.searched and step in self.rungs:
+            decided = dict(trial.user_attrs.get("rungs", {}))
+            if str(step) not in decided:
+                decided[str(step)] = "pruned" if trial.should_prune() else "kept"
+                trial.set_user_attr("rungs", decided)
+            if decided[str(step)] == "pruned":
+                self.finish(key, "pruned", objective, metrics)
+                return False
+        self._sync()
+        return True
+
+    def lost(self, key: str) -> bool:
+        """A trial's worker died: it is handed out again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
+
+        Returns:
+            Whether that ended it.
+        """
+        trial = self._open.get(key)
+        if trial is None:
+            return False  # it had ended; its worker died before the next trial
+        deaths = int(trial.user_attrs.get("worker_deaths", 0)) + 1
+        trial.set_user_attr("worker_deaths", deaths)
+        if deaths > WORKER_RETRIES:
+            self.finish(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
+            return True
+        self._interrupted[trial.study is self.searched, trial.number] = self._open.pop(key)
+        return False
+
+    def finish(
+        self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
+    ) -> None:
+        """Ends a trial as done, pruned, diverged or failed: the outcome to its folder first, then to Optuna."""
+        outcome = {"status": status, "objective": objective, "metrics": metrics or {}, "error": error, "ended_at": time.time()}
+        self._sync()  # what the outcome follows from
+        write_json(self.trial_folder(key) / OUTCOME, outcome)
+        self._tell(key, outcome)
+
+    def _tell(self, key: str, outcome: dict[str, Any]) -> None:
+        trial = self._open.pop(key)
+        trial.set_user_attr("status", outcome["status"])
+        self._failures = [*self._failures, str(outcome["error"])] if outcome["status"] == "failed" else []
+        state = {"done": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        value = {"done": outcome["objective"], "diverged": DIVERGED_VALUE}.get(outcome["status"])
+        told = trial.study.tell(trial, value, state=state[outcome["status"]])
+        if outcome["status"] != "done":
+            (self.trial_folder(key) / CHECKPOINT).unlink(missing_ok=True)
+        if trial.study is self.searched:
+            self._count(told, outcome["metrics"])
+            if not self._interrupted:
+                self._enqueue_probes()
+
+    def _count(self, trial: FrozenTrial, metrics: dict[str, float]) -> None:
+        """Enters a searched trial that has ended into what is kept of all of them. Only the best few and the winners keep their weights."""
+        status = trial.user_attrs["status"]
+        self._ended[status] += 1
+        if trial.state != TrialState.FAIL:
+            self._sampler.finished.add(trial)
+        if status == "done":
+            key = key_of(self.searched, trial)
+            bisect.insort(self._best, rank(trial))
+            del self._best[NUM_KEPT_MODELS:]
+            for target, metric in TARGET_METRICS.items():
+                if metric in metrics:
+                    self._won[target] = min(self._won.get(target, (math.inf, "")), (-metrics[metric], key))
+            keep = {f"{number:04d}" for _, number in self._best} | set(self.winners().values())
+            for other in (self._kept | {key}) - keep:
+                for name in (MODEL, MODEL_CARD):
+                    (self.trial_folder(other) / name).unlink(missing_ok=True)
+            self._kept = keep
+
+    def _append(self, key: str, points: list[Any]) -> None:
+        """Adds the points that the curve does not have yet."""
+        path = self.trial_folder(key) / POINTS
+        if key not in self._last_step:
+            whole = read_points(path)
+            self._last_step[key] = whole[-1][0] if whole else -1
+            if path.exists():  # a torn last line would swallow the next one
+                write_atomic(path, "".join(point_line(step, values) for step, values in whole).encode())
+        new = [(step, values) for step, values in points if step > self._last_step[key]]
+        if new:
+            with path.open("a") as file:
+                file.write("".join(point_line(step, values) for step, values in new))
+                file.flush()
+                os.fsync(file.fileno())
+            self._last_step[key] = new[-1][0]
+
+    # -- what is known
+
+    @property
+    def under_way(self) -> int:
+        """How many trials are handed out and have not ended."""
+        return len(self._open)
+
+    @property
+    def gave_up(self) -> str | None:
+        """Why nothing more is handed out, where that is so: what fails every trial would fail the next hundred too."""
+        return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
+
+    def trial_folder(self, key: str) -> Path:
+        return self.folder / "trials" / key
+
+    def winners(self) -> dict[str, str]:
+        """By target the key of the trial that did best on val so far, as `probes.winners` has it."""
+        return {target: key for target, (_, key) in self._won.items()}
+
+    def ranking(self) -> list[FrozenTrial]:
+        """Finished searched trials by their last objective, best first, the earlier one first among equals: never a curve's maximum, never a
+        pruned or a diverged trial."""
+        done = self.searched.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return sorted((trial for trial in done if trial.user_attrs["status"] == "done"), key=rank)
+
+    def counts(self) -> dict[str, int]:
+        """Searched trials by what became of them, and how many are owed: ``trials`` − (finished + pruned)."""
+        found = {status: self._ended[status] for status in ("done", "diverged", "pruned", "failed")}
+        under_way = [trial.study for trial in (*self._open.values(), *self._interrupted.values())]
+        found["running"] = sum(study is self.searched for study in under_way)
+        found["finished"] = len(self._sampler.finished)
+        found["owed"] = max(0, self.sweep.trials - found["finished"])
+        fixed = self.fixed.get_trials(deepcopy=False)
+        found["fixed"] = len(fixed)
+        found["fixed_owed"] = sum(not t.state.is_finished() for t in fixed)
+        return found
+
+
+def key_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> str:
+    return str(trial.user_attrs.get("key", f"{trial.number:04d}"))
+
+
+def rank(trial: FrozenTrial) -> tuple[float, int]:
+    """Sorts finished trials, the best first, the earlier one first among equals."""
+    assert trial.value is not None
+    return -trial.value, trial.number
+
+
+def trial_label(key: str, config: TrialConfig) -> str:
+    cut = "no cut" if config.outlier_sd is None else f"{config.outlier_sd:g} sd"
+    trunk = ", frozen trunk" if config.trunk == "frozen" else ""
+    part = f", {config.subset}" if config.subset else ""
+    order = ", fixed order" if config.order == "fixed" else ""
+    return f"{key} {config.task} lr {config.learning_rate:.1e} ×{config.head_multiplier:.0f} {cut}{trunk}{part}{order}"
+
+
+def write_json(path: Path, value: Any) -> None:
+    write_atomic(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())

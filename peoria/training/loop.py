@@ -1,0 +1,184 @@
+"""One training run: settings and a data set in, reports out. Knows nothing of the sweep it may be part of.
+
+Everything random is derived from (seed, position in the stream), so a run that is killed at any instant and resumed on the same CPU
+and number of threads ends with the same bits as one that was not; on a GPU it ends with the same numbers up to rounding, for there cuDNN and
+atomic additions are free in their order.
+"""
+
+import io
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from peoria.config.sweep import TrialConfig
+from peoria.data.dataset import Batches, Dataset
+from peoria.data.subsets import subset_mask
+from peoria.data.targets import counts, kept_by_cut
+from peoria.errors import DivergedError
+from peoria.tasks import get_task
+from peoria.training.checkpoint import load_checkpoint, save_checkpoint, save_model
+from peoria.training.evaluate import network_metrics, objective_name
+from shards.manifest import write_atomic
+
+VAL_SCORES = "val_scores.npz"
+Point = tuple[int, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One evaluation of a trial on the whole val split."""
+
+    step: int  # the set point, in pictures seen
+    status: str  # "running", or "done" at the last one
+    objective: float
+    metrics: dict[str, float]  # of val, keys with the split
+    points: list[Point] = field(default_factory=list)  # what the curves gained since the report before
+
+
+def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Report]:
+    """Trains, and yields a report at each evaluation point; whoever iterates may stop at any report.
+
+    ``folder`` is the trial's own: a checkpoint found there is gone on from, its last report first.
+
+    Raises:
+        DivergedError: the loss was not finite; carries the step and the settings.
+        SweepError: the checkpoint in ``folder`` is of other settings.
+    """
+    import torch
+
+    from peoria.models import build, place
+    from peoria.models.precision import FLOAT32_ON_CUDA
+    from peoria.training.optim import Schedule, make_optimizer, set_learning_rate
+    from peoria.training.steps import make_steps
+
+    torch.set_num_threads(config.threads)
+    labels = dataset.train.labels
+    y = counts(labels, config.target_name)
+    subset = np.flatnonzero(subset_mask(labels, config.subset, dataset.identity))  # a study that has no more: cut and constants come from it too
+    rows = subset[kept_by_cut(labels.take(subset), config.outlier_sd)]
+    fitted = get_task(config.task).fit(y[subset], y[rows], config.target_scale, config.target_name)
+    net, loaded = build(
+        config.net,
+        head=config.head,
+        num_outputs=fitted.num_outputs,
+        weights=config.weights,
+        weights_prefix=config.weights_prefix,
+        trunk=config.trunk,
+        seed=config.seed,
+    )
+    device, autocast = place(net, config.net, config.device)
+    settings = {
+        "config": config.model_dump(mode="json"),
+        "identity": dataset.identity,
+        "control": dataset.control,
+        "weights": None if loaded is None else loaded.sha256,
+        "device": device.type,
+        "autocast": str(autocast),
+        "torch": str(torch.__version__),
+        **({"float32": FLOAT32_ON_CUDA} if device.type == "cuda" else {}),
+    }
+    resumed = load_checkpoint(folder, settings)
+    if resumed is not None:
+        report = as_report(resumed["report"])
+        yield report
+        if resumed["state"] is None:
+            return
+
+    optimizer = make_optimizer(
+        net,
+        learning_rate=config.learning_rate,
+        head_multiplier=config.head_multiplier,
+        momentum=config.momentum,
+        weight_decay=config.weight_decay,
+    )
+    schedule = Schedule(config.schedule, config.pictures, config.schedule_gamma, config.schedule_pictures)
+    batches = Batches(dataset.train.pixels, fitted.encode(y), rows, config.batch_size, config.seed, config.order == "fixed")
+    steps = make_steps(config, dataset, net, fitted, batches, autocast)
+    objective = objective_name(dataset.val.labels)
+
+    start = 0
+    if resumed is not None:
+        steps.trained.load_state_dict(resumed["state"]["net"])
+        optimizer.load_state_dict(resumed["state"]["optimizer"])
+        start = report.step
+    seen = batch_end(start, config.batch_size)
+    evaluations = set(config.evaluation_points())
+    points: list[Point] = []
+    net.train()
+    for step in (point for point in config.set_points() if point > start):
+        total, num_batches = torch.zeros((), device=device), 0
+        while seen < step:
+            factor = schedule.factor(seen)
+            set_learning_rate(optimizer, config.learning_rate * factor)
+            loss = steps.loss(seen)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.detach()  # stays on the device: reading it here would make the device wait for us
+            num_batches += 1
+            seen += config.batch_size
+        mean_loss = float(total) / num_batches
+        if not math.isfinite(mean_loss):
+            raise DivergedError(step, mean_loss, config.model_dump(mode="json"))
+        points.append((step, {"train/loss": mean_loss, "train/learning_rate": config.learning_rate * factor}))
+        if step not in evaluations:
+            continue
+
+        outputs = steps.outputs()
+        if not np.isfinite(outputs).all():
+            raise DivergedError(step, float("nan"), config.model_dump(mode="json"))
+        found = network_metrics(fitted, outputs, dataset.val.labels)
+        values = {f"val/{name}": value for name, value in found.items()}
+        points[-1][1].update(values | {"train/loss_on_val": val_loss(fitted, outputs, dataset.val.labels)})
+        status = "done" if step == config.pictures else "running"
+        report = Report(step, status, found[objective], values, points)
+        write_scores(folder, dataset.val.labels.keys, fitted.score(outputs))
+        if status == "done":
+            card = {
+                "config": config.model_dump(mode="json"),
+                "task": fitted.state(),
+                "identity": dataset.identity,
+                "control": dataset.control,
+                "preprocessing": net.preprocessing,
+                "precision": {name: settings[name] for name in ("device", "autocast", "torch", "float32") if name in settings},
+                "num_train": len(subset),
+                "num_kept": len(rows),
+                "weights": None if loaded is None else {"source": loaded.source, "sha256": loaded.sha256, "matched": len(loaded.matched)},
+                "objective": objective,
+                "metrics": values,
+            }
+            save_model(folder, net, card)
+            save_checkpoint(folder, settings=settings, report=asdict(report))
+        else:
+            save_checkpoint(folder, settings=settings, report=asdict(report), trained=steps.trained, optimizer=optimizer)
+        yield report
+        points = []
+
+
+def as_report(found: dict[str, Any]) -> Report:
+    """A report as it comes back from a checkpoint or a message."""
+    return Report(**{**found, "points": [(step, values) for step, values in found["points"]]})
+
+
+def batch_end(step: int, batch_size: int) -> int:
+    """The first batch end at or after the set point ``step``, in pictures seen."""
+    return -(-step // batch_size) * batch_size
+
+
+def val_loss(fitted: Any, outputs: np.ndarray, labels: Any) -> float:
+    """The loss that training minimises, on val. In the unit of this trial's own scale: comparable with its ``train/loss``, with no other's."""
+    import torch
+
+    encoded = torch.from_numpy(fitted.encode(counts(labels, fitted.target)))
+    return float(fitted.loss(torch.from_numpy(outputs), encoded))
+
+
+def write_scores(folder: Path, keys: np.ndarray, scores: np.ndarray) -> None:
+    """The score of every val picture, so that intervals and new metrics need no retraining."""
+    buffer = io.BytesIO()
+    np.savez(buffer, keys=keys, scores=scores)
+    write_atomic(folder / VAL_SCORES, buffer.getvalue())

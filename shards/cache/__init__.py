@@ -1,0 +1,1 @@
+"""Decoded copies on a node's disk."""

@@ -1,0 +1,1 @@
+"""The picture rule, and which pictures are near-duplicates."""

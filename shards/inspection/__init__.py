@@ -1,0 +1,1 @@
+"""What a packed set holds, and whether it is whole."""

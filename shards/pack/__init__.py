@@ -1,0 +1,1 @@
+"""From rows and pictures to a packed set."""

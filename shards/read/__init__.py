@@ -1,0 +1,1 @@
+"""A packed set as arrays."""

@@ -1,0 +1,216 @@
+"""What a finished sweep hands to the report, simulated: every number comes from the functions that a real report calls."""
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+
+from peoria.paper.replication import remade
+from peoria.records.trials import TrialRecord
+from peoria.report.contact_sheets import sheet_rows, sheets
+from peoria.stats.estimates import Resampling
+from peoria.verdict import questions
+from peoria.verdict.judge import rounded
+from peoria.verdict.scores import Scored
+from peoria.verdict.test_split import Judged
+from shards.labels import Labels
+from tests.helpers.worlds import judged, world
+
+IDENTITY = "ab" * 32
+LENGTH = 40_000
+TASKS = ("classification", "hybrid", "regression")
+WINNER = 7
+CUTOFF = "2015-05-01"
+SUBSETS = ("owners:0.125", "owners:0.25", "owners:0.5", "pictures:0.8", f"before:{CUTOFF}")
+HEIGHTS = {"classification": 0.35, "hybrid": 4.1, "regression": 52_000.0}  # of the training loss
+NATIVE = {"classification": "log_loss_fav", "hybrid": "half_mse_bin", "regression": "half_mse_views"}
+CONSTANTS = {"classification": "log_loss_fav_prior", "hybrid": "half_mse_bin_mean_bin", "regression": "half_mse_views_mean"}
+
+
+@dataclass(frozen=True)
+class Simulated(TrialRecord):
+    """A trial without a folder."""
+
+    curve: tuple[tuple[int, dict[str, float]], ...] = ()
+
+    def points(self) -> list[tuple[int, dict[str, float]]]:
+        return list(self.curve)
+
+
+def parts(
+    seed: int = 0,
+    num_resamples: int = 60,
+    num_trials: int = 24,
+    *,
+    asked: bool = True,
+    control: str | None = None,
+    opening: int = 3,
+    **how: Any,
+) -> dict[str, Any]:
+    """The arguments of ``render_report``. ``asked``: further questions were; else none of their trials was trained."""
+    rng = np.random.default_rng(seed)
+    scores, labels = world(seed, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
+    scores = {p.name: p for p in (replace(p, name=p.name.replace("paper-", "trial-paper-")) for p in scores.values())}
+    trials: list[TrialRecord] = [searched(rng, number) for number in range(num_trials)]
+    trials += [of_paper(rng, task) for task in TASKS]
+    trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
+    trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
+    shipped = scores["trial-0007"].views
+    assert shipped is not None
+    scored = Scored(scores, labels, opening, extra(rng, shipped, labels, trials))
+    verdict = judged(scores, labels, num_resamples=num_resamples, opening=opening)
+    with mock.patch.object(questions, "Resampling", functools.partial(Resampling, num_resamples=num_resamples)):
+        answers = questions.answer(scored, Judged.of(trials), trials)
+    paper = None
+    if control is None:
+        train, val = (counted(labels, rng, times) for times in (3, 1))
+        paper = rounded(remade(train, val, trials, verdict["predictors"]))
+    best = next(trial for trial in trials if trial.key == f"{WINNER:04d}")
+    verdict |= {
+        "sweep": "demo",
+        "identity": IDENTITY,
+        "control": control,
+        "where": None,
+        "num_trials": num_trials,
+        "best": {"key": best.key, "config": best.config, "val": best.metrics},
+        "questions": rounded(answers),
+        "paper": paper,
+    }
+    rows = sheet_rows(shipped, labels.views)
+    contact = sheets(shipped, labels, rows, {name: painted(rng, of_sheet) for name, of_sheet in rows.items()})
+    run = {"written_at": "2026-01-02 03:04:05", "host": "desk", "pid": 41, "environment": environment()}
+    return {"verdict": verdict, "sweep": sweep(control), "curves": curves(trials), "baselines": baselines(), "run": run, "contact": contact}
+
+
+def searched(rng: np.random.Generator, number: int) -> Simulated:
+    task = TASKS[number % 3]
+    status = "done" if number % 3 == 1 or number in (WINNER, 9, 12) else ("pruned", "pruned", "diverged", "failed")[number % 4]
+    rate = round(10 ** rng.uniform(-5, -2), 8)
+    config: dict[str, Any] = {"task": task, "learning_rate": rate, "head_multiplier": round(10 ** rng.uniform(0, 2), 4)}
+    config |= {"outlier_sd": (None, 6.0, 3.0)[number % 5 % 3], "trunk": "trained", "pictures": LENGTH, "batch_size": 50}
+    top = 0.42 if number == WINNER else float(0.05 + 0.3 * np.exp(-((np.log10(rate) + 3.3) ** 2)) + 0.02 * rng.normal())
+    end = LENGTH if status == "done" else LENGTH * int(rng.integers(1, 4)) // 8
+    return trial(rng, f"{number:04d}", f"{number:04d} {task} lr {rate:.1e}", config, status, end, top)
+
+
+def of_paper(rng: np.random.Generator, task: str) -> Simulated:
+    config = {"task": task, "learning_rate": 1e-8, "head_multiplier": 20.0, "outlier_sd": 6.0, "pictures": LENGTH, "batch_size": 50}
+    label = f"the paper's hyper-parameters on caffenet ({task})"
+    return trial(rng, f"paper-{task}", label, config, "done", LENGTH, 0.36 * rng.random(), fixed=True)
+
+
+def probe(rng: np.random.Generator, key: str, label: str, **changes: Any) -> Simulated:
+    config = {"task": TASKS[WINNER % 3], "learning_rate": 1.2e-3, "pictures": LENGTH, "batch_size": 50} | changes
+    of = f"{WINNER:04d}"
+    return trial(rng, f"{of}-{key}", f"{of} {label}", config, "done", LENGTH, 0.38, fixed=True, of=of)
+
+
+def trial(rng: np.random.Generator, key: str, label: str, config: dict[str, Any], status: str, end: int, top: float, **how: Any) -> Simulated:
+    task = config["task"]
+    points = []
+    for k, step in enumerate(range(LENGTH // 40, end + 1, LENGTH // 40), start=1):
+        loss = HEIGHTS[task] * (0.8 + np.exp(-step / 8000) + 0.05 * rng.normal())
+        found = {"train/loss": round(float(loss), 6)}
+        if k % 5 == 0:
+            value = round(float(top * (1 - np.exp(-step / 9000)) + 0.008 * rng.normal()), 6)
+            found |= {"val/rank_mean": value, "val/rho_views": round(value - 0.01, 6), "val/gini_fav": round(value + 0.01, 6)}
+            found |= {f"val/{NATIVE[task]}": round(0.95 * HEIGHTS[task], 6), f"val/{CONSTANTS[task]}": HEIGHTS[task]}
+        points.append((step, found))
+    last = {name: value for _, found in points for name, value in found.items() if name.startswith("val/")}
+    whose = {"fixed": False, "of": None} | how
+    return Simulated(
+        key=key, label=label, config=config, status=status, objective=last.get("val/rank_mean"), metrics=last, started_at=0.0, ended_at=1.0,
+        folder=Path("nowhere"), curve=tuple(points), **whose,
+    )  # fmt: skip
+
+
+def extra(rng: np.random.Generator, score: np.ndarray, labels: Labels, trials: list[TrialRecord]) -> dict[str, np.ndarray]:
+    found = {"val-se": np.array(0.021), "noise": np.quantile(score, 0.2) + 0.05 * rng.normal(size=200), "sizes|all": np.array([2800, 8400])}
+    found |= {"val|image": score[:1200], "val|context": rng.normal(size=1200), "val|views": labels.views[:1200]}
+    for one in trials:
+        kind, _, share = one.config.get("subset", "").partition(":")
+        if kind == "owners":
+            size = float(share)
+            found[f"sizes|{one.key}"] = np.array([int(2800 * size), int(8400 * size)])
+            found[f"subset|{one.key}"] = score + 0.3 * size**-0.5 * rng.normal(size=len(score))
+        elif kind == "before":
+            found[f"sizes|{one.key}"] = np.array([2200, 6700])
+            found[f"subset|{one.key}"] = score + 0.5 * rng.normal(size=len(score))
+        elif kind == "pictures":
+            for name, noise, owner in (("random", 0.1, "train"), ("owner", 0.6, "val")):
+                found[f"leak-score|{name}"] = score[:1200] + noise * rng.normal(size=1200)
+                found[f"leak-views|{name}"] = labels.views[:1200]
+                found[f"leak-owners|{name}"] = np.array([f"{owner}{k // 6}" if labels.owners[0] else "" for k in range(1200)])
+    return found
+
+
+def counted(labels: Labels, rng: np.random.Generator, times: int) -> Labels:
+    """Another split with such counts."""
+    found = labels.take(rng.integers(0, len(labels), times * 400))
+    return replace(found, comments=rng.poisson(0.4, len(found)))
+
+
+def painted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
+    """Pictures of two colours: uint8 [K, 112, 112, 3]."""
+    ramp = np.linspace(0, 1, 112)[:, None, None]
+    first, second = (rng.integers(40, 230, (len(rows), 1, 1, 3)) for _ in range(2))
+    return np.broadcast_to(first * (1 - ramp) + second * ramp, (len(rows), 112, 112, 3)).astype(np.uint8)
+
+
+def curves(trials: list[TrialRecord]) -> dict[str, dict[str, Any]]:
+    """As `peoria.report.build` hands them on."""
+    return {
+        one.key: {"label": one.label, "status": one.status, "fixed": one.fixed, "of": one.of, "task": one.config["task"], "config": one.config}
+        | {"metrics": one.metrics, "points": [{"step": step, "metrics": dict(values)} for step, values in one.points()]}
+        for one in trials
+    }
+
+
+def baselines() -> list[dict[str, Any]]:
+    found = [
+        {"name": f"trivial-{task}", "label": f"constants ({task})", "kind": "trivial", "metrics": {"val/rank_mean": 0.0}, "constants": {}}
+        for task in TASKS
+    ]
+    for name, label, kind, value in (
+        ("random-score", "random score", "trivial", -0.012),
+        ("colour-ridge", "colour ridge", "learned", 0.187),
+        ("context", "context (age)", "context", 0.094),
+    ):
+        found.append({"name": name, "label": label, "kind": kind, "metrics": {"val/rank_mean": value}, "constants": {}})
+    return found
+
+
+def environment() -> dict[str, Any]:
+    return {
+        "git_commit": "c0ffee" * 6 + "c0ff",
+        "git_dirty": False,
+        "lock_sha256": "1" * 64,
+        "machine": "Linux x86_64, 2 cores, no GPU",
+        "python": "3.11.7",
+        "versions": {"torch": "2.14.1", "ray": "2.60.0"},
+    }
+
+
+def sweep(control: str | None) -> dict[str, Any]:
+    """``sweep.json``."""
+    return {
+        "name": "demo",
+        "question": "how much of it is in the picture?",
+        "definition": {"name": "demo", "space": {"task": list(TASKS), "outlier_sd": [None, 6.0, 3.0]}},
+        "identity": IDENTITY,
+        "control": control,
+        "where": None,
+        "environment": environment(),
+        "started_at": 1_700_000_000.0,
+        "tasks": list(TASKS),
+        "objective": "rank_mean",
+        "se_objective": 0.021,
+        "shards": "data/shards/demo",
+        "trials": 24,
+        "val_keys_sha256": "2" * 64,
+        "num_train": 8_400,
+        "num_val": 1_200,
+    }

@@ -1,0 +1,148 @@
+"""A filter makes a set of its own: its rows, its pictures, its identity."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peoria.data.dataset import Dataset, open_dataset, open_split
+from peoria.data.filters import Where, tags_of, view_identity, view_labels, view_rows, view_slug
+from peoria.data.images import CROP_PX, TakenPictures
+from peoria.errors import ConfigError, SweepError
+from peoria.records.trials import best_of, read_trials
+from peoria.sweep.run import RunOptions, run_sweep
+from shards.labels import Labels
+from shards.read.shard_set import ShardSet
+from tests.helpers.small import small_sweep
+
+
+@pytest.mark.parametrize(
+    ("given", "tags"),
+    [
+        ("beach,new york;Sun Set", {"beach", "new york", "sun set"}),
+        ("Adventure Animation  Children", {"adventure", "animation", "children"}),  # neither commas nor semicolons
+        ("new york,", {"new york"}),
+        ('["Beach", "new york"]', {"beach", "new york"}),
+        ('[{"tag": "Beach"}, {"tag": "x"}]', {"beach", "x"}),
+        ("[beach]", {"[beach]"}),
+        ("new+york", {"new+york"}),  # nothing is unquoted
+        ("", set()),
+        (" , ,", set()),
+    ],
+)
+def test_tags(given: str, tags: set[str]) -> None:
+    assert tags_of(given) == tags
+
+
+@pytest.mark.parametrize("text", ["beach", "=beach", "tag=", "tag=a|", " =a", ""])
+def test_what_is_no_filter_is_said(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"where: '.*'; COLUMN=VALUE or COLUMN=VALUE\|VALUE, as in tag=beach\|ocean"):
+        Where.parse(text)
+    with pytest.raises(ValueError, match=r"where: '.*'; COLUMN=VALUE"):
+        small_sweep(Path("x"), where=text)
+
+
+def test_filters_that_mean_the_same_are_one_view() -> None:
+    same = {view_identity("a", where) for where in ("tag=Beach|ocean", "tag = ocean | beach", "tag=ocean|beach|beach")}
+    assert len(same) == 1
+    assert all(len(identity) == 64 and int(identity, 16) for identity in same)
+    assert len({view_identity("a", None), view_identity("a", "tag=beach"), view_identity("b", "tag=beach"), *same}) == 4
+    assert view_identity("a", None) == "a"
+    assert view_slug("tag=Ocean|New York") == "tag-new-york-ocean"
+
+
+def test_columns(make_labels: Callable[..., Labels]) -> None:
+    tags = np.array(["beach,sun", "beachball", "Ocean", ""] * 25)
+    labels = make_labels(np.arange(100), owners=np.array(["Ann", "bob"] * 50), tags=tags)
+    labels = replace(labels, extra={"camera": np.array(["X 100", None, 3.0, True] * 25, dtype=object)})
+    four = np.arange(100) % 4
+    for where, expected in {
+        "tag=beach": four == 0,  # exact: a ball is none
+        "tag=BEACH|ocean": (four == 0) | (four == 2),
+        "owner=ann": four % 2 == 0,
+        "camera=x 100": four == 0,
+        "camera=none": four == 1,
+        "camera=3|true": four >= 2,
+    }.items():
+        assert view_rows(labels, where, "train").tolist() == np.flatnonzero(expected).tolist(), where
+    with pytest.raises(ConfigError, match=r"where: 'views=0': no column 'views'; camera, owner, tag"):
+        view_rows(labels, "views=0", "train")
+    with pytest.raises(ConfigError, match=r"no column 'tag'; camera, owner"):
+        view_rows(replace(labels, tags=None), "tag=beach", "train")
+    with pytest.raises(ConfigError, match=r"where: 'tag=unicorn' is 0 of 100 pictures of train; at least 20"):
+        view_rows(labels, "tag=unicorn", "train")
+    few = labels.take(np.arange(12))
+    with pytest.raises(ConfigError, match=r"where: 'tag=beach' is 3 of 12 pictures of val; at least 20"):
+        view_rows(few, "tag=beach", "val")
+    assert len(view_rows(few, "tag=beach", "test")) == 3  # of test nobody may know beforehand
+    with pytest.raises(ConfigError, match=r"is 0 of 12 pictures of test; at least 1"):
+        view_rows(few, "tag=unicorn", "test")
+
+
+WHERE = "tag=beach|bird|city|family|flower|garden|lake"  # about four in five
+
+
+@pytest.fixture(scope="module")
+def view(planted_shards: Path, home: Path) -> Dataset:
+    return open_dataset(planted_shards, home / "cache", where=WHERE)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+@pytest.mark.parametrize("budget_bytes", [None, 0])
+def test_a_view_has_the_rows_and_the_bytes_of_the_whole(
+    view: Dataset, dataset: Dataset, planted_shards: Path, tmp_path: Path, split: str, budget_bytes: int | None
+) -> None:
+    whole, part = getattr(dataset, split), getattr(view, split)
+    if budget_bytes == 0:  # decoded from the shards each time
+        part = open_split(ShardSet(planted_shards), split, tmp_path, control=None, where=WHERE, budget_bytes=0)
+    rows = view_rows(whole.labels, WHERE, split)
+    assert 20 <= len(rows) < len(whole)
+    assert isinstance(part.pixels, TakenPictures)
+    assert len(part) == len(part.pixels) == len(rows)
+    assert (part.labels.keys == whole.labels.keys[rows]).all()
+    assert all(not tags_of(tags).isdisjoint(Where.parse(WHERE).values) for tags in part.labels.tags)
+    assert (part.pixels.centre(0, len(rows) + 9) == whole.pixels.centre(0, len(whole))[rows]).all()
+    augment = np.array([[0, 29, 1], [5, 6, 0], [29, 0, 1]])
+    places = np.array([4, 0, len(rows) - 1])
+    out, expected = (np.empty((3, CROP_PX, CROP_PX, 3), np.uint8) for _ in range(2))
+    part.pixels.crops(places, augment, out)
+    whole.pixels.crops(rows[places], augment, expected)
+    assert (out == expected).all()
+
+
+def test_a_view_never_mixes_with_the_whole(view: Dataset, dataset: Dataset, planted_shards: Path) -> None:
+    assert view.identity == view_identity(dataset.identity, WHERE) != dataset.identity
+    assert (view_labels(ShardSet(planted_shards), "val", WHERE).keys == view.val.labels.keys).all()
+
+
+def test_the_test_split_stays_closed_to_a_view(planted_shards: Path, tmp_path: Path) -> None:
+    from shards.errors import TestSplitClosedError
+
+    with pytest.raises(TestSplitClosedError):
+        open_split(ShardSet(planted_shards), "test", tmp_path, control=None, where=WHERE)
+
+
+def test_a_sweep_of_a_view_is_its_own(planted_shards: Path, home: Path, tmp_path: Path, view: Dataset) -> None:
+    said: list[str] = []
+    options = RunOptions(home=tmp_path, cache_dir=home / "cache", local=True, tracking="off")
+    result = run_sweep(small_sweep(planted_shards, trials=1, where=WHERE), options, said.append)
+    sweep = json.loads((result.folder / "sweep.json").read_text())
+    assert (sweep["where"], sweep["identity"]) == (WHERE, view.identity)
+    assert (sweep["num_train"], sweep["num_val"]) == (len(view.train), len(view.val))
+    assert f"view        only pictures with {WHERE}" in said[0]
+    best = best_of(read_trials(result.folder))
+    assert best is not None
+    with np.load(best.folder / "val_scores.npz") as stored:
+        assert (stored["keys"] == view.val.labels.keys).all()
+    assert json.loads((best.folder / "model.json").read_text())["identity"] == view.identity
+    with pytest.raises(SweepError, match=r"(?s)small: where: \"tag=beach.* before, null now.*small: data [0-9a-f]{12} before, [0-9a-f]{12} now"):
+        run_sweep(small_sweep(planted_shards, trials=1), options, said.append)
+
+
+def test_too_narrow_a_view_leaves_nothing_behind(planted_shards: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"where: 'tag=lake' is \d+ of \d+ pictures of val; at least 20"):
+        run_sweep(small_sweep(planted_shards, where="tag=lake"), RunOptions(home=tmp_path, local=True, tracking="off"))
+    assert not (tmp_path / "sweeps" / "small" / "sweep.json").exists()

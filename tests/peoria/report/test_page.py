@@ -1,0 +1,280 @@
+import copy
+import functools
+import io
+import json
+import re
+from typing import Any
+
+import jinja2
+import pytest
+from rich.console import Console
+
+from peoria.report.leaderboard import p_text
+from peoria.report.page import plain, render_report, render_table, settings, tied
+from peoria.verdict.sentences import estimate, number, percent
+from tests.helpers.pages import Page, section, text_of
+from tests.helpers.report_parts import parts
+
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&[red]x[/red]"
+made = functools.cache(parts)
+
+
+@pytest.fixture
+def arguments() -> dict[str, Any]:
+    return copy.deepcopy(made())
+
+
+def test_the_verdict_comes_first_and_whole(arguments: dict[str, Any]) -> None:
+    verdict = arguments["verdict"]
+    text = Page(render_report(**arguments)).text
+    lines = [line["text"] for found in verdict["targets"].values() for line in found["lines"]]
+    places = [text.index(sentence) for sentence in [verdict["headline"], *lines, *verdict["notes"]]]
+    assert places == sorted(places)
+    assert places[-1] < text.index("test pictures of")
+    assert text.index("opening 3 of this test set") < places[0]
+    assert any("a chance of up to 7.5 %" in note for note in verdict["notes"])
+
+
+def test_a_claim_is_told_without_colour(arguments: dict[str, Any]) -> None:
+    for line, claim in zip(arguments["verdict"]["targets"]["views"]["lines"], (True, False, None), strict=True):
+        line["claim"] = claim
+    card = Page(re.findall(r"<article.*?</article>", render_report(**arguments), re.DOTALL)[0]).text
+    assert [card.count(word) for word in ("✓", "✗", "?", "not shown", "cannot tell")] == [1, 1, 1, 1, 1]
+
+
+def test_the_page_needs_nothing_else(arguments: dict[str, Any]) -> None:
+    source = render_report(**arguments)
+    page = Page(source)
+    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(page.tags)
+    assert not {"srcset", "xlink:href", "action", "data", "poster"} & {name for name, _ in page.attributes}
+    assert all(value and value.startswith("data:image/jpeg;base64,") for name, value in page.attributes if name == "src")
+    assert all(value and re.fullmatch("#[a-z]+", value) for name, value in page.attributes if name == "href")
+    assert not re.search(r"https?:|//\w|url\(|@import", re.sub("base64,[A-Za-z0-9+/=]+", "", source))
+    assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:\"" in source
+
+
+def test_a_picture_from_elsewhere_is_refused(arguments: dict[str, Any]) -> None:
+    arguments["contact"][0]["pictures"][0]["image"] = "data:image/svg+xml,<svg/>"
+    with pytest.raises(AssertionError):
+        render_report(**arguments)
+
+
+def test_the_contents_lead_to_every_section(arguments: dict[str, Any]) -> None:
+    page = Page(render_report(**arguments))
+    ids = [value for name, value in page.attributes if name == "id"]
+    links = [value.removeprefix("#") for name, value in page.attributes if name == "href" and value]
+    assert len(links) == 11
+    assert len(set(ids)) == len(ids)
+    assert set(links) <= set(ids)
+
+
+def test_all_numbers_of_the_verdict_appear(arguments: dict[str, Any]) -> None:
+    verdict = arguments["verdict"]
+    verdict["predictors"][1]["losses"] |= {"log_loss_fav": 0.345678, "half_mse_views": 52352.123456}
+    source = render_report(**arguments)
+    text = Page(source).text
+    board = text_of(source, "board")
+    for predictor in verdict["predictors"]:
+        for key, found in predictor.items():
+            if isinstance(found, dict) and "low" in found:
+                assert (percent if "pair" in key else estimate)(found) in board
+        for loss in predictor["losses"].values():
+            assert plain(loss) in text
+    for found in verdict["targets"].values():
+        for other in found["differences"]:
+            assert estimate(other["difference"], sign=True) in board
+            assert f"p {p_text(other['p'])}" in board
+        for single in found["single_trials"]:
+            assert f"p {p_text(single['p_holm'])} (Holm)" in board
+    test = verdict["test"]
+    for count in (test["num_pictures"], test["num_owners"], test["num_units"], test["num_dated"], test["pairs_views"]["num"]):
+        assert f"{count:,}" in text
+    for share in ("unknown_owner_share", "favorited_share"):
+        assert f"{100 * test[share]:.1f} %" in text
+    for value in ("standard_error", "detectable_rho"):
+        assert number(test[value]) in text
+    assert "52,352.1" in text
+
+
+def test_the_winners_curse_is_shown(arguments: dict[str, Any]) -> None:
+    found = arguments["verdict"]["questions"]["selection"]
+    text = text_of(render_report(**arguments), "curse")
+    for value in (found["val"], found["test"], found["luck"], found["curve"][0], found["curve"][-1], *found["seeds"]):
+        assert number(value) in text
+    arguments["verdict"]["questions"]["selection"] = None
+    assert "Not known here." in text_of(render_report(**arguments), "curse")
+
+
+def test_curves_of_every_trial_and_lines_of_every_baseline(arguments: dict[str, Any]) -> None:
+    source = render_report(**arguments)
+    figure = source[source.index("val/rank_mean of every trial") : source.index("Training loss")]
+    curves = {key: curve for key, curve in arguments["curves"].items() if curve["of"] is None}
+    evaluated = {key for key, curve in curves.items() if any("val/rank_mean" in point["metrics"] for point in curve["points"])}
+    paths = re.findall(r'<path class="(\w+) (\w+)" d="M[^"]+"><title>', figure)
+    assert len(paths) == len(evaluated)
+    assert [role for role, _ in paths].count("best") == 1
+    assert [role for role, _ in paths].count("paper") == 3
+    assert paths[-1][0] == "best"  # on top
+    assert {status for _, status in paths} >= {"done", "pruned"}
+    assert figure.count('class="reference') == 5  # constants of three tasks are one line, and luck is one
+    for text in ("colour ridge 0.187", "random score −0.012", "luck: the best of 24 trials without skill, on average 0.0"):
+        assert text in figure
+    losses = source[source.index("Training loss") : source.index("How much each setting mattered")]
+    assert [name in losses for name in ("classification", "hybrid", "regression")] == [True] * 3
+    assert losses.count("<title>") == len(curves)
+    assert len(arguments["curves"]) == len(curves) + 8  # probes stand in the table only
+    assert f"Table of {len(arguments['curves'])} trials" in source
+
+
+def test_contact_sheets_tell_the_truth(arguments: dict[str, Any]) -> None:
+    source = section(render_report(**arguments), "pictures")
+    assert source.count("<img ") == 48
+    text = Page(f"<section {source}</section>").text
+    assert [text.index(sheet["title"]) for sheet in arguments["contact"]] == sorted(text.index(sheet["title"]) for sheet in arguments["contact"])
+    shown = re.findall(r"(\d[\d,]*) views?\s*(\d+) favourites?\s*score ([\d.]+)\s*views ([\d.]+)", text.replace("\n", " "))
+    pictures = [picture for sheet in arguments["contact"] for picture in sheet["pictures"]]
+    assert shown == [(f"{p['views']:,}", str(p["favorites"]), str(p["by_score"]), str(p["by_views"])) for p in pictures]
+    assert "None were kept." in render_report(**arguments | {"contact": []})
+
+
+def test_settings_identities_and_versions_appear(arguments: dict[str, Any]) -> None:
+    text = Page(render_report(**arguments)).text
+    rate = str(arguments["verdict"]["best"]["config"]["learning_rate"])
+    for word in ("learning_rate", rate, "ab" * 32, "c0ffee", "2.14.1", "Linux x86_64, 2 cores, no GPU", "2026-01-02 03:04:05", "8,400", "1,200"):
+        assert word in text
+
+
+def test_two_winners_have_their_settings_beside_each_other(arguments: dict[str, Any]) -> None:
+    verdict, curves = arguments["verdict"], arguments["curves"]
+    assert settings(verdict, curves)["columns"] == ["trial 0007 (views and favourites)"]
+    verdict["targets"]["favorites"]["winner"] = "trial-0004"
+    found = settings(verdict, curves)
+    assert found["columns"] == ["trial 0007 (views)", "trial 0004 (favourites)"]
+    rows = dict(found["rows"])
+    assert rows["learning_rate"] == [curves[key]["config"]["learning_rate"] for key in ("0007", "0004")]
+
+
+def test_the_data_card_says_what_was_left_out_or_that_it_does_not_know(arguments: dict[str, Any]) -> None:
+    assert "not known to this page" in text_of(render_report(**arguments), "data")
+    part: dict[str, Any] = {"num_pictures": 7, "share": 0.7, "num_owners": 5, "num_unknown_owners": 1, "largest_owner_share": 0.25}
+    part |= {"counts": {"views": {"mean": 3.25, "sd": 1.0, "max": 1234, "share_zero": 0.125}}, "correlations": {}}
+    arguments["verdict"]["data"] = {"table": HOSTILE, "num_rows": 4321, "num_kept": 4000, "num_rejected": 321, "rejected": {"too small": 321}}
+    arguments["verdict"]["data"] |= {"uploaded_at": ["2014-01-01", "2014-12-31"], "observed_at": None, "parts": {"total": part}}
+    text = text_of(render_report(**arguments), "data")
+    for word in ("4,321 rows", "321 left out", "2014-01-01 to 2014-12-31", "at times unknown", "25.00%", "1,234", "12.5%", "too small", HOSTILE):
+        assert word in text
+
+
+def hostile(arguments: dict[str, Any]) -> dict[str, Any]:
+    verdict = arguments["verdict"]
+    verdict["predictors"][0]["label"] = HOSTILE
+    verdict["predictors"][0]["losses"][HOSTILE] = 1.0
+    verdict["targets"]["views"]["differences"][0]["label"] = HOSTILE
+    verdict["targets"]["views"]["lines"][0] |= {"text": HOSTILE, "title": HOSTILE}
+    verdict["targets"]["views"]["deep"]["label"] = HOSTILE
+    verdict["notes"].append(HOSTILE)
+    verdict["where"] = HOSTILE
+    verdict["control"] = HOSTILE
+    verdict["best"]["config"]["weights"] = HOSTILE
+    verdict["questions"]["noise"]["statement"] = HOSTILE
+    verdict["paper"]["headline"][0]["ours"][0]["label"] = HOSTILE
+    arguments["curves"]["0000"] |= {"label": HOSTILE, "task": HOSTILE}
+    arguments["curves"]["0001"]["status"] = HOSTILE
+    arguments["baselines"][0]["label"] = HOSTILE
+    arguments["sweep"]["question"] = HOSTILE
+    arguments["sweep"]["environment"]["machine"] = HOSTILE
+    arguments["contact"][0]["pictures"][0]["id"] = HOSTILE
+    arguments["run"]["host"] = HOSTILE
+    return arguments
+
+
+def test_hostile_names_stay_text(arguments: dict[str, Any]) -> None:
+    page = Page(render_report(**hostile(arguments)))
+    assert "script" not in page.tags
+    assert page.tags.count("img") == 48
+    assert not any(name.startswith("on") for name, _ in page.attributes)
+    assert page.text.count(HOSTILE) >= 20
+
+
+def test_without_escaping_hostile_names_would_run(arguments: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    real = jinja2.Environment
+    monkeypatch.setattr(jinja2, "Environment", lambda **options: real(**options | {"autoescape": False}))
+    source = render_report(**hostile(arguments))
+    assert source.count("<script>alert(1)</script>") >= 20
+
+
+def test_the_same_arguments_give_the_same_bytes(arguments: dict[str, Any]) -> None:
+    stored = json.loads(json.dumps(arguments, sort_keys=True, allow_nan=False))  # as from the files of the sweep, in another order
+    assert render_report(**stored) == render_report(**arguments)
+    assert render_report(**arguments | {"run": {"host": "elsewhere"}}) != render_report(**arguments)
+
+
+def test_controls_and_parts_of_the_pictures_say_so(arguments: dict[str, Any]) -> None:
+    assert "Control run" not in render_report(**arguments)
+    arguments["verdict"]["control"] = "shuffle"
+    assert "Control run (shuffle). The counts of all pictures were handed out anew by chance" in " ".join(
+        Page(render_report(**arguments)).text.split()
+    )
+    arguments["verdict"] |= {"control": "plant-age-0.45", "where": "tag=beach"}
+    text = Page(render_report(**arguments)).text
+    assert "Control run (plant-age-0.45)." in text
+    assert "it was planted" in text
+    assert "A part of the pictures: tag=beach." in text
+
+
+def test_a_poor_sweep_renders_too() -> None:
+    """Owners, dates and favourites unknown, nothing asked, no curve, no baseline, no picture."""
+    poor = copy.deepcopy(made(owners_known=False, dates_known=False, favorites_known=False, asked=False))
+    poor["sweep"]["objective"] = "rho_views"
+    text = Page(render_report(**poor | {"curves": {}, "baselines": [], "contact": []})).text
+    assert "No trial was evaluated on val." in text
+    assert "Owners unknown: intervals are per picture" in text
+    assert "owners unknown: each picture is one" in text
+    assert "Gini favourites" not in text
+    assert text.count("Not asked of this sweep") == 3
+
+
+def test_figures_are_told_in_words(arguments: dict[str, Any]) -> None:
+    labels = [value or "" for name, value in Page(render_report(**arguments)).attributes if name == "aria-label"]
+    ridge = next(p for p in arguments["verdict"]["targets"]["views"]["differences"] if p["name"] == "colour-ridge")
+    assert any("colour ridge" in label and estimate(ridge["difference"], sign=True) in label for label in labels)
+    assert any(label.startswith("val/rank_mean of 2") and "the best ending at 0." in label for label in labels)
+    assert any(arguments["verdict"]["questions"]["learning_curve"]["statement"] in label for label in labels)
+    assert len(labels) > 30
+
+
+def test_tied_keeps_numbers_whole() -> None:
+    text = tied("ρ = 0.651 [0.625, 0.677]; 69.2 % [67.3, 70.6] of pairs, ρ +0.1 [−0.2, +0.3]")
+    assert text == "ρ\xa0=\xa00.651\xa0[0.625,\xa00.677]; 69.2\xa0%\xa0[67.3,\xa070.6] of pairs, ρ\xa0+0.1\xa0[−0.2,\xa0+0.3]"
+
+
+def test_plain_numbers() -> None:
+    assert [plain(value) for value in (0.345678, 52352.123456, 1.5e9, 2.5e13, 0.0)] == ["0.345678", "52,352.1", "1,500,000,000", "2.5e+13", "0"]
+
+
+def printed(verdict: dict[str, Any], width: int = 160) -> str:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    console.print(render_table(verdict, width))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_table_for_the_terminal(arguments: dict[str, Any]) -> None:
+    verdict = arguments["verdict"]
+    verdict["predictors"].sort(key=lambda predictor: predictor["label"])
+    next(p for p in verdict["predictors"] if p["name"] == "colour-ridge")["label"] = "[red]x[/red] [/]"
+    text = printed(verdict)
+    assert "[red]x[/red] [/]" in text  # no markup
+    assert "constants" not in text  # they rank nothing
+    recipe = next(p for p in verdict["predictors"] if p["kind"] == "recipe")
+    assert all(text.index(estimate(recipe["rho_views"])) <= text.index(estimate(p["rho_views"])) for p in verdict["predictors"] if "rho_views" in p)
+    for predictor in verdict["predictors"]:
+        if "rho_views" in predictor:
+            assert estimate(predictor["rho_views"]) in text
+            assert percent(predictor["pair_accuracy"]) in text
+    narrow = printed(verdict, 80)
+    assert all(estimate(p["rho_views"]) in narrow for p in verdict["predictors"] if "rho_views" in p)  # what fits is whole, the rest is left out
+    assert "…" not in narrow
+    wide = printed(verdict, 240)
+    assert estimate(recipe["fav_given_age"]) in wide
+    assert estimate(recipe["fav_given_age"]) not in narrow

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from scipy.stats import spearmanr, t
+
+from peoria.errors import PeoriaError
+from peoria.stats import metrics
+from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, interval, over_seeds, owner_weights, p_value
+
+N, B = 300, 40
+RNG = np.random.default_rng(5)
+OWNERS = np.where(np.arange(N) % 7 == 0, "", RNG.integers(0, 60, N).astype(str))  # some unknown, the rest of several pictures
+VIEWS = np.floor(np.exp(RNG.normal(2, 1, N)))  # ties
+SCORES = {"smooth": VIEWS + RNG.normal(0, 9, N), "tied": np.round(RNG.normal(size=N), 1), "two": (VIEWS > 8).astype(float)}
+
+
+def written_out(seed: int) -> list[np.ndarray]:
+    weights = np.concatenate(list(owner_weights(OWNERS, B, seed)))
+    return [np.repeat(np.arange(N), row) for row in weights]
+
+
+def test_spearman_is_that_of_the_written_out_resample() -> None:
+    samples = bootstrap_spearman(SCORES, VIEWS, OWNERS, B, seed=2)
+    for name, score in SCORES.items():
+        expected = [spearmanr(score[rows], VIEWS[rows]).statistic for rows in written_out(2)]
+        np.testing.assert_allclose(samples[name], expected, rtol=0, atol=1e-9)
+
+
+def test_gini_is_that_of_the_written_out_resample() -> None:
+    positive = RNG.random(N) < 0.2
+    samples = bootstrap_gini(SCORES, positive, OWNERS, B, seed=2)
+    for name, score in SCORES.items():
+        expected = [metrics.gini(score[rows], positive[rows]) for rows in written_out(2)]
+        np.testing.assert_allclose(samples[name], expected, rtol=0, atol=1e-9)
+
+
+def test_sums_are_those_of_the_written_out_resample() -> None:
+    sums = bootstrap_sums(np.stack([VIEWS, SCORES["two"]]), OWNERS, B, seed=2)
+    for k, rows in enumerate(written_out(2)):
+        assert sums[k] == pytest.approx([VIEWS[rows].sum(), SCORES["two"][rows].sum()])
+
+
+def test_owners_are_drawn_whole_and_unknown_ones_by_picture() -> None:
+    weights = np.concatenate(list(owner_weights(OWNERS, B, 0)))
+    assert weights.shape == (B, N)
+    for owner in np.unique(OWNERS[OWNERS != ""]):
+        assert (np.ptp(weights[:, owner == OWNERS], axis=1) == 0).all()
+    assert (np.ptp(weights[:, OWNERS == ""], axis=1) > 0).all()
+    by_one = np.concatenate(list(owner_weights(OWNERS, B, 0, chunk=1)))
+    assert (weights == by_one).all()
+    assert (np.concatenate(list(owner_weights(OWNERS, B, 1))) != weights).any()
+
+
+def test_intervals_over_owners_cover_where_intervals_over_pictures_do_not() -> None:
+    """No skill, one look and one fame an owner: the claim "above or below 0" should be wrong in about 5 % of worlds."""
+    wrong = {"owners": 0, "pictures": 0}
+    worlds = 200
+    for world in range(worlds):
+        rng = np.random.default_rng(world)
+        owner = np.repeat(np.arange(80), 5)
+        score, views = rng.normal(size=80)[owner], rng.normal(size=80)[owner]
+        for unit, owners in (("owners", owner.astype(str)), ("pictures", np.full(400, ""))):
+            low, high = interval(bootstrap_spearman({"s": score}, views, owners, 100, world)["s"])
+            wrong[unit] += not low <= 0 <= high
+    assert wrong["owners"] / worlds < 0.12
+    assert wrong["pictures"] / worlds > 0.2  # control
+
+
+def test_what_ranks_nothing_is_zero() -> None:
+    scores = {"constant": np.ones(N), "nan": np.where(np.arange(N) == 1, np.nan, VIEWS)}
+    for samples in (
+        bootstrap_spearman(scores, VIEWS, OWNERS, B),
+        bootstrap_spearman(SCORES, np.ones(N), OWNERS, B),
+        bootstrap_gini(scores, VIEWS > 9, OWNERS, B),
+    ):
+        assert all((sample == 0).all() for sample in samples.values())
+
+
+def test_a_resample_without_one_of_the_values_is_zero() -> None:
+    positive = np.array([True, False, False])
+    samples = bootstrap_gini({"s": np.array([3.0, 2.0, 1.0])}, positive, [""] * 3, 200)["s"]
+    drawn = np.concatenate(list(owner_weights([""] * 3, 200, 0)))
+    one_class = (drawn[:, 0] == 0) | (drawn[:, 0] == 3)
+    assert one_class.any()
+    assert (samples[one_class] == 0).all()
+    assert (samples[~one_class] == 1).all()
+    correlations = bootstrap_spearman({"s": np.array([3.0, 2.0, 1.0])}, [3, 2, 1], [""] * 3, 200)["s"]
+    one_value = drawn.max(axis=1) == 3
+    assert one_value.any()
+    assert (correlations[one_value] == 0).all()
+    np.testing.assert_allclose(correlations[~one_value], 1)
+
+
+def test_the_order_of_pictures_does_not_matter_to_known_owners() -> None:
+    owners = np.where(OWNERS == "", "x", OWNERS)
+    turned = bootstrap_spearman({"s": SCORES["tied"][::-1]}, VIEWS[::-1], owners[::-1], B)["s"]
+    np.testing.assert_allclose(turned, bootstrap_spearman({"s": SCORES["tied"]}, VIEWS, owners, B)["s"], atol=1e-12)
+
+
+def test_interval() -> None:
+    low, high = interval(np.arange(1001))
+    assert (low, high) == pytest.approx((24.05, 975.95))  # of 1,001 samples the p-quantile is the p·1,002nd
+    assert interval(np.arange(1001), level=0.8) == pytest.approx((99.2, 900.8))
+    with pytest.raises(PeoriaError, match="level: 95; a value between 0 and 1"):
+        interval([1.0], level=95)
+    with pytest.raises(PeoriaError, match="num_resamples: 0; at least 1"):
+        interval([])
+
+
+def test_an_expanded_interval_of_few_units_is_students_where_percentiles_are_narrow() -> None:
+    num_units = 8
+    rng = np.random.default_rng(0)
+    covered = {"expanded": 0, "percentiles": 0}
+    for _ in range(1000):
+        values = rng.normal(size=num_units)
+        samples = values[rng.integers(0, num_units, (999, num_units))].mean(axis=1)
+        for name, (low, high) in (("expanded", interval(samples, num_units=num_units)), ("percentiles", interval(samples))):
+            covered[name] += low <= 0 <= high
+    assert covered["expanded"] > 930
+    assert covered["percentiles"] < 920
+    normal = np.random.default_rng(1).normal(size=200_000)
+    expected = t.ppf(0.975, num_units - 1) * np.sqrt(num_units / (num_units - 1))
+    assert interval(normal, num_units=num_units)[1] == pytest.approx(expected, abs=0.05)
+
+
+def test_an_interval_of_one_unit_is_all_that_was_drawn() -> None:
+    assert interval(np.arange(1001), num_units=1) == (0.0, 1000.0)
+    assert p_value(np.ones(1000), num_units=1) == 1.0
+
+
+def test_p_values_are_those_of_the_interval() -> None:
+    samples = np.random.default_rng(0).normal(1.9, 1, 9_999)
+    for num_units in (8, np.inf):
+        p = p_value(samples, 0.0, num_units)
+        assert interval(samples, 1 - 0.9 * p, num_units)[0] < 0 < interval(samples, 1 - 1.1 * p, num_units)[0]
+        assert p_value(-samples, 0.0, num_units) == pytest.approx(p)
+    assert p_value(samples, num_units=8) > p_value(samples) > 0.04
+    assert p_value(samples, 1.9) > 0.9
+    assert p_value(np.ones(999)) == pytest.approx(2 / 1000)  # never 0
+    assert p_value(np.zeros(999)) == pytest.approx(1)
+
+
+def test_a_recipe_varies_with_owners_and_with_seeds() -> None:
+    rng = np.random.default_rng(0)
+    of_owners, of_seeds = rng.normal(0, 0.03, 20_000), rng.normal(0, 0.05, 5)
+    samples = over_seeds(of_owners + of_seeds[:, None], seed=1)
+    assert samples.mean() == pytest.approx(of_seeds.mean(), abs=1e-3)
+    assert samples.var() == pytest.approx(0.03**2 + of_seeds.var(ddof=1) / 5, rel=0.03)
+    assert (samples == over_seeds(of_owners + of_seeds[:, None], seed=1)).all()
+    assert (samples != over_seeds(of_owners + of_seeds[:, None], seed=2)).any()
+    assert (over_seeds(of_owners[None]) == of_owners).all()
+    with pytest.raises(PeoriaError, match=r"samples: shape \(3,\); a row for each seed"):
+        over_seeds([1.0, 2.0, 3.0])
+
+
+def test_scores_must_fit() -> None:
+    with pytest.raises(PeoriaError, match=r"(?s)a: shape \(2,\); one value for each of the 300.*b: shape \(3,\)"):
+        bootstrap_spearman({"a": [1, 2], "b": [1, 2, 3]}, VIEWS, OWNERS)

@@ -1,0 +1,165 @@
+"""What is trained of the winners once the search is over, and that it is owed, resumed and dropped as it should."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peoria.config.sweep import Sweep
+from peoria.data.images import ArrayPictures
+from peoria.records.trials import best_of, read_trials, winners_of
+from peoria.sweep.follow_ups import OWNER_SHARES, probes, time_cutoff, winners
+from peoria.sweep.trial_store import TrialBook
+from peoria.verdict.test_split import Judged, network_score, val_score
+from tests.helpers.played import STEPS, message, run
+from tests.helpers.small import small_sweep, trial_config
+from tests.helpers.worlds import world
+
+ASKED = ("learning-curve", "leak", "time")
+
+
+@pytest.fixture
+def sweep() -> Sweep:
+    shared = small_sweep(Path("nowhere")).shared | {"pictures": STEPS[-1]}
+    return small_sweep(Path("nowhere"), trials=6, shared=shared, seeds=3, questions=ASKED)
+
+
+def keys(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.glob("trials/*/config.json") if "-" in path.parent.name)
+
+
+def test_each_target_has_its_winner_on_val() -> None:
+    done = {
+        "0000": {"val/rho_views": 0.1, "val/gini_fav": 0.4},
+        "0001": {"val/rho_views": 0.3, "val/gini_fav": 0.4},
+        "0002": {"val/rho_views": 0.2},
+    }
+    assert winners(done) == {"views": "0001", "favorites": "0000"}  # the earlier one among equals
+    assert winners({}) == {}
+
+
+def test_what_is_trained_again_differs_in_seed_and_pictures_alone(sweep: Sweep) -> None:
+    config = trial_config()
+    found = probes(sweep, {"views": "0004", "favorites": "0002"}, {"0004": config, "0002": config}, "2014-05-01")
+    assert [probe.key for probe in found] == [
+        *(f"0004-seed-{k}" for k in (1, 2, 3)),
+        *(f"0002-seed-{k}" for k in (1, 2, 3)),
+        *(f"0004-owners-{share:g}" for share in OWNER_SHARES),
+        "0004-pictures-0.8",
+        "0004-before-2014-05-01",
+    ]
+    assert len({probe.config.seed for probe in found} | {config.seed}) == len(found) + 1
+    assert {json.dumps(probe.config.model_dump(exclude={"seed", "subset"})) for probe in found} == {
+        json.dumps(config.model_dump(exclude={"seed", "subset"}))
+    }
+    both = probes(sweep, {"views": "0004", "favorites": "0004"}, {"0004": config}, None)
+    assert len(both) == 3 + 4  # one recipe serves both targets; without dates there is no past
+    assert probes(sweep.model_copy(update={"seeds": 0, "questions": ()}), {"views": "0004"}, {"0004": config}, None) == []
+
+
+def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def cutoff() -> str:
+        asked.append(len(asked))
+        return "2014-05-01"
+
+    book = TrialBook(tmp_path, sweep, cutoff=cutoff)
+    ran = run(book)
+    assert ran[:6] == [f"{n:04d}" for n in range(6)]
+    winner = book.winners()["views"]
+    assert ran[6:] == [*(f"{winner}-seed-{k}" for k in (1, 2, 3)), *ran[9:]]
+    assert len(ran) == 6 + 3 + 5
+    assert book.counts()["fixed_owed"] == 0
+    assert run(TrialBook(tmp_path, sweep, cutoff=cutoff)) == []  # none twice
+    trials = read_trials(tmp_path)
+    best = best_of(trials)
+    assert best is not None
+    assert best.key == winner == winners_of(trials)["views"].key
+    assert {trial.of for trial in trials if trial.fixed} == {winner}
+    judged = Judged.of(trials)
+    assert [trial.key for trial in judged.seeds[winner]] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
+    assert len(judged.subsets) == 5
+    assert judged.name("views") == f"recipe-{winner}"
+
+
+def test_a_seed_that_diverges_counts_as_ranking_nothing(sweep: Sweep, tmp_path: Path) -> None:
+    """Left out, a recipe would be judged by the seeds that went well."""
+    book = TrialBook(tmp_path, sweep.model_copy(update={"questions": ()}))
+    while (assignment := book.next()) is not None:
+        if assignment.key.endswith("seed-2"):
+            book.record(assignment.key, step=250, status="diverged", objective=None, points=[], metrics={}, error="loss was inf")
+            continue
+        for step in STEPS:
+            if not book.record(assignment.key, **message_of(assignment, step)):
+                break
+    judged = Judged.of(read_trials(tmp_path))
+    again = judged.seeds[judged.winners["views"].key]
+    assert [trial.status for trial in again] == ["done", "diverged", "done"]
+    pictures = ArrayPictures(np.zeros((5, 2, 2, 3), np.uint8))
+    assert network_score(again[1], pictures).tolist() == val_score(again[1], 5).tolist() == [0.0] * 5
+    with pytest.raises(FileNotFoundError):  # control: of any other trial there has to be a model
+        network_score(again[0], pictures)
+
+
+def test_a_killed_sweep_owes_the_rest_of_its_probes(sweep: Sweep, tmp_path: Path) -> None:
+    book = TrialBook(tmp_path, sweep)
+    while (assignment := book.next()) is not None and not assignment.key.endswith("seed-2"):
+        for step in STEPS:
+            if not book.record(assignment.key, **message_of(assignment, step)):
+                break
+    assert assignment is not None
+    ran = run(TrialBook(tmp_path, sweep))
+    assert ran[0] == assignment.key  # it was under way
+    assert len(keys(tmp_path)) == 3 + 4
+    assert not {assignment.key.replace("seed-2", "seed-1")} & set(ran)
+
+
+def message_of(assignment: Any, step: int) -> dict[str, Any]:
+    return message(assignment, step)
+
+
+def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(sweep: Sweep, tmp_path: Path) -> None:
+    few = sweep.model_copy(update={"trials": 2})
+    book = TrialBook(tmp_path, few)
+    while (assignment := book.next()) is not None and "seed" not in assignment.key:
+        for step in STEPS:
+            if not book.record(assignment.key, **message_of(assignment, step)):
+                break
+    assert assignment is not None
+    first = book.winners()["views"]
+    more = TrialBook(tmp_path, sweep.model_copy(update={"trials": 40}))
+    ran = run(more)
+    winner = more.winners()["views"]
+    assert winner != first  # 40 draws are better than 2
+    assert ran[0] == assignment.key == f"{first}-seed-1"
+    assert ran[1:39] == [f"{n:04d}" for n in range(2, 40)]
+    assert [key for key in ran[39:] if key.startswith(first)] == []
+    assert [key for key in ran[39:] if "seed" in key] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
+    assert more.counts()["fixed_owed"] == 0
+
+
+def test_winners_keep_their_weights(sweep: Sweep, tmp_path: Path) -> None:
+    """The best by the objective are not always the best for views: here the objective runs the other way."""
+    book = TrialBook(tmp_path, sweep.model_copy(update={"trials": 8, "prune": False, "seeds": 0, "questions": ()}))
+    while (assignment := book.next()) is not None:
+        (assignment.folder / "model.safetensors").write_bytes(b"weights")
+        found = message_of(assignment, STEPS[-1])
+        number = int(assignment.key)
+        book.record(assignment.key, **{**found, "objective": number / 10, "metrics": {"val/rho_views": 1 - number / 10}})
+    kept = sorted(path.parent.name for path in tmp_path.glob("trials/*/model.safetensors"))
+    assert kept == ["0000", "0005", "0006", "0007"]
+
+
+def test_the_past_ends_where_most_of_train_lies_before() -> None:
+    _, labels = world()
+    cutoff = time_cutoff(labels)
+    assert cutoff is not None
+    assert labels.uploaded_at is not None
+    assert np.mean(labels.uploaded_at < np.datetime64(cutoff)) == pytest.approx(0.8, abs=0.01)
+    assert time_cutoff(replace(labels, uploaded_at=None)) is None
+    mostly = np.where(np.arange(len(labels)) % 3 == 0, labels.uploaded_at, np.datetime64("NaT"))
+    assert time_cutoff(replace(labels, uploaded_at=mostly)) is None

@@ -1,0 +1,110 @@
+"""The searcher draws what Optuna's own would, at a cost that does not grow with the sweep, and a journal is on the disk when it must be."""
+
+import os
+import random
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from peoria.config.sweep import Sweep
+from peoria.sweep.sampler import Journal, TrialSampler
+from tests.helpers.small import small_sweep
+
+
+@pytest.fixture
+def sweep() -> Sweep:
+    space = {"task": ("regression", "classification", "hybrid")}
+    return small_sweep(Path("nowhere"), startup_per_task=2, seed=3, space=space)
+
+
+def optunas(sweep: Sweep, number: int, name: str = "") -> optuna.samplers.TPESampler:
+    seed = int(np.random.SeedSequence((sweep.seed, number, 7, *name.encode())).generate_state(1)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, group=True, n_startup_trials=6)
+
+
+class Optunas(optuna.samplers.BaseSampler):
+    """A sampler of Optuna's own for each trial, and for each parameter that is drawn alone."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self.sweep = sweep
+        self.joint: dict[int, optuna.samplers.TPESampler] = {}
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: Any) -> dict[str, Any]:
+        self.joint[trial.number] = optunas(self.sweep, trial.number)
+        return self.joint[trial.number].infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: optuna.Study, trial: Any, search_space: dict[str, Any]) -> dict[str, Any]:
+        return self.joint[trial.number].sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: optuna.Study, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        return optunas(self.sweep, trial.number, param_name).sample_independent(study, trial, param_name, param_distribution)
+
+
+def drawn(sweep: Sweep, sampler: optuna.samplers.BaseSampler, num: int, finished: Any = None) -> list[tuple[Any, ...]]:
+    """A sweep of three trials at a time that end in any order as anything: what was drawn and told."""
+    study, dice = optuna.create_study(direction="maximize", sampler=sampler), random.Random(0)
+    running: list[optuna.Trial] = []
+    for _ in range(num):
+        running.append(trial := study.ask())
+        sweep.space.suggest(trial)
+        if len(running) < 3:
+            continue
+        trial, end = running.pop(dice.randrange(3)), dice.random()
+        for step in (250, 750)[: dice.randint(1, 2)]:
+            trial.report(round(dice.uniform(-0.2, 0.6), 1), step)  # with ties
+        if end < 0.5:
+            told = study.tell(trial, round(dice.uniform(-0.2, 0.6), 1))
+        else:
+            told = study.tell(trial, state=TrialState.PRUNED if end < 0.9 else TrialState.FAIL)
+        if finished is not None and told.state != TrialState.FAIL:
+            finished.add(told)
+    return [(t.number, t.state, t.value, t.params) for t in study.get_trials()]
+
+
+def test_the_draws_are_optunas_own(sweep: Sweep) -> None:
+    ours = TrialSampler(sweep)
+    found = drawn(sweep, ours, 120, ours.finished)
+    assert found == drawn(sweep, Optunas(sweep), 120)
+    assert len(ours.finished) > 80
+    # The control: a searcher that is told nothing draws at random, and differently.
+    assert found != drawn(sweep, TrialSampler(sweep), 120)
+
+
+def test_a_searcher_that_reads_the_trials_later_draws_the_same(sweep: Sweep) -> None:
+    """As after a kill: in the order of their numbers, not of their ends."""
+    ours = TrialSampler(sweep)
+    study, dice = optuna.create_study(direction="maximize", sampler=ours), random.Random(1)
+    running = [study.ask() for _ in range(20)]
+    for trial in running:
+        sweep.space.suggest(trial)
+    for trial in dice.sample(running, 20):
+        ours.finished.add(study.tell(trial, dice.random()))
+    again = TrialSampler(sweep)
+    for told in study.get_trials():
+        again.finished.add(told)
+    following = [optuna.create_study(direction="maximize", sampler=sampler) for sampler in (ours, again)]
+    points = []
+    for one in following:
+        one.add_trials(study.get_trials())
+        points.append([sweep.space.suggest(one.ask()) for _ in range(3)])
+    assert points[0] == points[1]
+
+
+def test_the_disk_is_waited_for_at_a_sync_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    journal = Journal(str(tmp_path / "j"))
+    journal.append_logs([{"op_code": 99}, {"op_code": 99}])
+    assert waited == []
+    assert list(journal.read_logs(0)) == [{"op_code": 99}] * 2
+    journal.sync()
+    assert len(waited) == 1
+    optuna.storages.journal.JournalFileBackend(str(tmp_path / "j")).append_logs([{"op_code": 99}])  # the control: Optuna's own waits
+    assert len(waited) == 2

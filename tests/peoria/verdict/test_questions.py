@@ -1,0 +1,298 @@
+"""Each further question against a direct computation, or in a world where its answer is known; and what is stored is what is read."""
+
+import functools
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import pytest
+from scipy.stats import rankdata
+
+from peoria.baselines.context import on_top_of_context
+from peoria.records.trials import TrialRecord
+from peoria.report.build import report
+from peoria.report.page import render_report
+from peoria.report.question_charts import charts
+from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
+from peoria.stats.estimates import Resampling
+from peoria.stats.metrics import expected_best_of, spearman
+from peoria.stats.strata import calibration, within_months
+from peoria.sweep.run import RunOptions, run_sweep
+from peoria.verdict import questions
+from peoria.verdict.scores import Scored
+from peoria.verdict.test_split import Judged
+from shards.inspection.describe import describe
+from tests.helpers.pages import text_of
+from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, extra, of_paper, parts, probe, searched
+from tests.helpers.small import small_sweep
+from tests.helpers.worlds import world
+
+SHIPPED, RECIPE = f"trial-{WINNER:04d}", f"recipe-{WINNER:04d}"
+FEW = Resampling(num_resamples=100)
+Sweep = tuple[Scored, list[TrialRecord]]
+
+
+@functools.cache
+def simulated(asked: bool = True, **how: Any) -> Sweep:
+    """A finished sweep, as `report_parts` makes them; every seed of the recipe and the shipped network score otherwise."""
+    rng = np.random.default_rng(0)
+    scores, labels = world(0, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
+    trials: list[TrialRecord] = [searched(rng, number) for number in range(24)]
+    trials += [of_paper(rng, "regression")]
+    trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
+    trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
+    shipped = scores[SHIPPED].views
+    assert shipped is not None
+    return Scored(scores, labels, 3, extra(rng, shipped, labels, trials)), trials
+
+
+def asked(sweep: Sweep, **changed: np.ndarray) -> dict[str, Any]:
+    """The answers, after some of what was stored is exchanged (``__`` for ``|`` in its name)."""
+    scored, trials = sweep
+    scored = replace(scored, extra=scored.extra | {name.replace("__", "|"): values for name, values in changed.items()})
+    with mock.patch.object(questions, "Resampling", return_value=FEW):
+        return questions.answer(scored, Judged.of(trials), trials)
+
+
+def column(scored: Scored, name: str) -> np.ndarray:
+    """Scores of views, [N] of a network and [seeds, N] of the recipe."""
+    found = scored.predictors[name].views
+    assert found is not None
+    return found
+
+
+def test_noise_lies_where_it_was_put() -> None:
+    found = questions.noise(np.array([24.5] * 90 + [89.5] * 10), np.arange(100.0)[::-1])
+    assert found["num"] == 100
+    assert found["places"] == pytest.approx({"0.05": 0.25, "0.5": 0.25, "0.95": 0.90})
+    shipped = column(simulated()[0], SHIPPED)
+    for share, said in ((0.1, "knows that noise is not popular"), (0.8, "does not know that noise is unpopular")):
+        found = asked(simulated(), noise=np.full(50, np.quantile(shipped, share)))["noise"]
+        assert found["places"]["0.5"] == pytest.approx(share, abs=1e-3)
+        assert said in found["statement"]
+
+
+def test_the_winners_curse_is_told_of_the_winner_itself() -> None:
+    scored, trials = simulated()
+    found = asked(simulated())["selection"]
+    tried = [trial.metrics.get("val/rho_views", 0.0) for trial in trials[:24]]
+    assert found["num_trials"] == 24  # neither the paper's nor the probes
+    assert found["val"] == max(tried)
+    assert found["test"] == spearman(column(scored, SHIPPED), scored.labels.views)
+    assert found["seeds"] == [spearman(row, scored.labels.views) for row in column(scored, RECIPE)]
+    assert len({found["test"], *found["seeds"]}) == 4  # control: none stands for another
+    assert found["luck"] == expected_best_of(24, 0.021)
+    rng = np.random.default_rng(1)
+    assert len(found["curve"]) == 24
+    for n in (1, 5, 24):  # every trial at most once
+        simulation = np.mean([rng.permutation(tried)[:n].max() for _ in range(20_000)])
+        assert found["curve"][n - 1] == pytest.approx(simulation, abs=0.003)
+
+
+def test_the_learning_curve_goes_through_what_was_measured() -> None:
+    scored, trials = simulated()
+    found = asked(simulated())["learning_curve"]
+    views = scored.labels.views
+    parts_of = {
+        trial.config["subset"]: scored.extra[f"subset|{trial.key}"] for trial in trials if trial.config.get("subset", "").startswith("owners")
+    }
+    shares = [0.125, 0.25, 0.5]
+    assert [point["fraction"] for point in found["points"]] == [*shares, 1.0]
+    assert [point["num_pictures"] for point in found["points"]] == [1050, 2100, 4200, 8400]
+    assert [point["num_owners"] for point in found["points"]] == [350, 700, 1400, 2800]
+    expected = [spearman(parts_of[f"owners:{share:g}"], views) for share in shares]
+    expected.append(float(np.mean([spearman(row, views) for row in column(scored, RECIPE)])))
+    assert [point["rho"]["value"] for point in found["points"]] == pytest.approx(expected)
+    assert found["still_rising"]
+    key = next(trial.key for trial in trials if trial.config.get("subset") == "owners:0.5")
+    level = asked(simulated(), **{f"subset__{key}": column(scored, RECIPE)[0]})["learning_curve"]
+    assert not level["still_rising"]  # control: half of the owners are as good as all
+    assert asked(simulated(asked=False))["learning_curve"] is None
+
+
+def test_a_leak_is_found_where_there_is_one() -> None:
+    scored, _ = simulated()
+    found = asked(simulated())["leak"]
+    for side in ("random", "owner"):
+        assert found[side]["rho"]["value"] == spearman(scored.extra[f"leak-score|{side}"], scored.extra[f"leak-views|{side}"])
+    assert found["difference"]["value"] == pytest.approx(found["random"]["rho"]["value"] - found["owner"]["rho"]["value"])
+    assert found["difference"]["value"] > 0
+    assert found["leaks"]
+    same = asked(simulated(), **{"leak-score__random": scored.extra["leak-score|owner"]})["leak"]
+    assert not same["leaks"]
+    assert asked(simulated(), **{"leak-owners__random": np.full(1200, "")})["leak"] is None
+    assert asked(simulated(asked=False))["leak"] is None
+
+
+def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
+    scored, trials = simulated()
+    key = next(trial.key for trial in trials if trial.config.get("subset", "").startswith("before"))
+    dates, views, recipe = scored.labels.uploaded_at, scored.labels.views, column(scored, RECIPE)
+    assert dates is not None
+    rows = dates >= np.datetime64(CUTOFF)
+    found = asked(simulated())["time"]
+    assert (found["cutoff"], found["num_pictures"]) == (CUTOFF, rows.sum())
+    assert 0 < rows.sum() < len(rows)
+    assert found["num_owners"] == len(set(scored.labels.owners[rows]))
+    past, whole = spearman(scored.extra[f"subset|{key}"][rows], views[rows]), np.mean([spearman(row[rows], views[rows]) for row in recipe])
+    assert (found["past"]["value"], found["all"]["value"]) == pytest.approx((past, whole))
+    assert found["difference"]["value"] == pytest.approx(past - whole)
+    assert found["difference"]["high"] < 0
+    assert "does worse on later pictures" in found["statement"]
+    before_only = np.where(rows, recipe[0], -recipe[0])  # control: what it makes of earlier pictures does not count
+    as_good = asked(simulated(), **{f"subset__{key}": before_only})["time"]
+    assert as_good["difference"]["low"] < 0 < as_good["difference"]["high"]
+    assert "no evidence of doing worse" in as_good["statement"]
+    assert asked(simulated(dates_known=False))["time"] is None
+    assert asked(simulated(asked=False))["time"] is None
+
+
+def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
+    scored, _ = simulated()
+    labels, shipped, seed = scored.labels, column(scored, SHIPPED), column(scored, RECIPE)[0]
+    found = asked(simulated())
+
+    def expected(score: np.ndarray) -> dict[str, Any]:
+        assert labels.uploaded_at is not None
+        image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
+        context = column(scored, "context")
+        return {
+            "upper_end": upper_end(score, labels.views, labels.owners, FEW),
+            "within_months": within_months(score, labels.views, labels.uploaded_at, labels.owners, FEW),
+            "calibration": calibration(score, rankdata(labels.views) / len(labels), labels.owners, FEW),
+            "on_top_of_context": on_top_of_context(image, known, views, score, context, labels.views, labels.owners, FEW),
+        }
+
+    for name, value in expected(shipped).items():
+        assert value is not None
+        assert found[name] == value
+        assert found[name] != expected(seed)[name]  # control
+    assert labels.favorites is not None
+    counts = {"views": labels.views, "favorites": labels.favorites}
+    assert found["count_noise"] == {name: count_noise(of, labels.owners, FEW) for name, of in counts.items()}
+
+
+def test_what_the_labels_lack_is_not_answered() -> None:
+    found = asked(simulated(dates_known=False, favorites_known=False))
+    assert found["within_months"] is None
+    assert set(found["count_noise"]) == {"views"}
+    scored, trials = simulated()
+    without = replace(scored, predictors={name: of for name, of in scored.predictors.items() if name != "context"})
+    assert asked((without, trials))["on_top_of_context"] is None
+
+
+def copies(num: int = 300, *, content: float, owner: float = 0.0) -> dict[str, np.ndarray]:
+    """As `peoria.verdict.test_split` stores them: the first half of different owners, the second of one owner; log views of content, owner, and
+    chance."""
+    rng = np.random.default_rng(3)
+    half = num // 2
+    owners = {"a": np.array([f"a{k % 75}" for k in range(num)])}
+    owners["b"] = np.array([f"b{k % 75}" for k in range(half)] + owners["a"][half:].tolist())
+    fame = dict(zip(sorted({*owners["a"], *owners["b"]}), rng.normal(size=225), strict=False))
+    what = rng.normal(size=num)
+    found = {}
+    for side in "ab":
+        logs = content * what + owner * np.array([fame[name] for name in owners[side]]) + (1 - content - owner) * rng.normal(size=num)
+        found[f"copies__views_{side}"] = np.floor(np.exp(4 + logs)).astype(np.int64)
+        found[f"copies__owner_{side}"] = owners[side]
+    return found
+
+
+def test_copies_tell_what_content_can_reach() -> None:
+    assert asked(simulated())["content"] is None  # nothing was kept
+    equal = asked(simulated(), **copies(content=1.0))["content"]
+    for group in equal.values():
+        assert group["num_pairs"] == 150
+        assert group["rho"]["value"] > 0.999
+        assert group["ceiling"]["value"] > 0.999
+    chance = asked(simulated(), **copies(content=0.0))["content"]
+    for group in chance.values():
+        assert abs(group["rho"]["value"]) < 0.2
+        assert group["rho"]["low"] < 0 < group["rho"]["high"]
+    famous = asked(simulated(), **copies(content=0.1, owner=0.8))["content"]
+    assert famous["same_owner"]["rho"]["low"] > 0.8
+    assert famous["other_owner"]["rho"]["high"] < 0.5
+    stored = copies(content=0.5)
+    views_a, views_b, owner_a, owner_b = (stored[f"copies__{name}"] for name in ("views_a", "views_b", "owner_a", "owner_b"))
+    assert asked(simulated(), **stored)["content"] == content_ceiling(views_a, views_b, owner_a, owner_b, FEW)
+
+
+def test_the_page_shows_what_content_can_reach() -> None:
+    arguments = parts(num_trials=24)
+    answers = arguments["verdict"]["questions"]
+    assert answers["content"] is None
+    assert "Copies of one picture were not kept by this packed set" in text_of(render_report(**arguments), "questions")
+    enough = asked(simulated(), **copies(content=0.5))["content"]
+    answers["content"] = enough
+    text = text_of(render_report(**arguments), "questions")
+    few = asked(simulated(), **{name: of[100:160] for name, of in copies(content=0.5).items()})["content"]
+    for group in ("other_owner", "same_owner"):
+        assert enough[group]["statement"] in text
+    assert "were not kept" not in text
+    assert [row["label"] for row in charts(answers)["content"]["rows"]] == [
+        "copies by different owners: content",
+        "copies by one owner: content and owner",
+    ]
+    answers["content"] = few
+    assert few["other_owner"]["num_pairs"] == 50
+    assert few["same_owner"]["ceiling"] is None
+    assert few["same_owner"]["statement"] in text_of(render_report(**arguments), "questions")
+    assert [row["label"] for row in charts(answers)["content"]["rows"]] == ["copies by different owners: content"]
+    answers["content"] = dict.fromkeys(few, few["same_owner"])
+    assert charts(answers)["content"]["rows"] == []
+    assert few["same_owner"]["statement"] in text_of(render_report(**arguments), "questions")
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_stored_is_read_as_it_was(tmp_path: Path, known: bool) -> None:
+    scored, trials = simulated(dates_known=known, favorites_known=known)
+    scored = replace(scored, extra=scored.extra | {name.replace("__", "|"): of for name, of in copies(content=0.5).items()})
+    signature = {"identity": "ab", "control": None, "judged": Judged.of(trials).keys}
+    assert Scored.read(tmp_path, signature) is None
+    scored.write(tmp_path, signature)
+    read = Scored.read(tmp_path, signature)
+    assert read is not None
+    assert read.opening == scored.opening == 3
+    assert read.extra.keys() == scored.extra.keys()
+    for name, values in scored.extra.items():
+        np.testing.assert_array_equal(read.extra[name], values)
+        assert read.extra[name].dtype == values.dtype
+    assert read.predictors.keys() == scored.predictors.keys()
+    for name, predictor in scored.predictors.items():
+        again = read.predictors[name]
+        assert (again.name, again.label, again.kind, again.losses) == (predictor.name, predictor.label, predictor.kind, predictor.losses)
+        for one, other in ((again.views, predictor.views), (again.favorites, predictor.favorites)):
+            assert (one is None) == (other is None)
+            np.testing.assert_array_equal(one, other)
+    for field in ("keys", "ids", "owners", "views", "favorites", "comments", "uploaded_at", "observed_at", "tags"):
+        one, other = getattr(read.labels, field), getattr(scored.labels, field)
+        assert (one is None) == (other is None), field
+        np.testing.assert_array_equal(one, other)
+    assert (read.labels.uploaded_at is not None) == known
+    assert asked((read, trials)) == asked((scored, trials))
+
+
+@pytest.mark.parametrize("change", [{"identity": "cd"}, {"control": "shuffle"}, {"judged": ["0007", "0008"]}])
+def test_scores_of_something_else_are_not_read(tmp_path: Path, change: dict[str, Any]) -> None:
+    scored, _ = simulated()
+    signature = {"identity": "ab", "control": None, "judged": ["0007"]}
+    scored.write(tmp_path, signature)
+    assert Scored.read(tmp_path, signature) is not None
+    assert Scored.read(tmp_path, signature | change) is None
+
+
+@pytest.mark.slow
+def test_a_report_asks_copies_unless_counts_were_handed_out_anew(planted_shards: Path, tmp_path: Path) -> None:
+    kept = describe(planted_shards)["near_duplicates"]
+    for control in (None, "shuffle"):
+        sweep = run_sweep(
+            small_sweep(planted_shards, trials=1), RunOptions(home=tmp_path, local=True, tracking="off", control=control), lambda line: None
+        )
+        verdict = report(tmp_path, sweep.folder.name, tracking="off", say=lambda line: None)
+        found = verdict["questions"]["content"]
+        if control is None:
+            assert {name: group["num_pairs"] for name, group in found.items()} == kept
+        else:
+            assert found is None
