@@ -30,10 +30,12 @@ if "RAY_ADDRESS" not in os.environ:
     os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 import ray
+import scipy.linalg  # noqa: F401 - its BLAS has to be loaded for its threads to be held back
 from ray import tune
 from ray.tune.logger import JsonLoggerCallback
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
+from threadpoolctl import threadpool_limits
 
 from peoria.errors import SweepError
 from peoria.sweep.trial_store import Assignment, TrialBook
@@ -155,12 +157,14 @@ class RayAside:
     """``with RayAside(...) as ray_aside``: Ray starts beside whatever else the sweep has to do.
 
     In a thread that lives as long as the block: Ray's processes are killed by the kernel when the thread that started them ends, and so when
-    this process is killed.
+    this process is killed. Ray forks, and OpenBLAS ends its threads when its process forks, even while a product in another thread waits for
+    them, which then waits for ever; so linear algebra has one thread until Ray is there.
     """
 
     def __init__(self, *, num_cpus: int, num_gpus: float | None) -> None:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, lambda number, _: sys.exit(number))  # as Ray does, but only where it is started in the main thread
+        self._one_blas_thread = threadpool_limits(1, "blas")
         self._thread = ThreadPoolExecutor(1, "ray")
         self._started = self._thread.submit(connect, num_cpus=num_cpus, num_gpus=num_gpus)
 
@@ -169,7 +173,10 @@ class RayAside:
 
     def wait(self) -> None:
         """Returns when trials can be placed; raises what `connect` raised."""
-        self._started.result()
+        try:
+            self._started.result()
+        finally:
+            self._one_blas_thread.restore_original_limits()
 
     def leave(self) -> None:
         """Ends Ray, and waits for it: what Tune left in a circle is collected before, for a reference of Ray's that is dropped while or after Ray
@@ -178,6 +185,7 @@ class RayAside:
         self._thread.submit(disconnect).result()
 
     def __exit__(self, *error: object) -> None:
+        self._one_blas_thread.restore_original_limits()
         self.leave()
         self._thread.shutdown()
 

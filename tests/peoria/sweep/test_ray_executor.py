@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,3 +100,39 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
     first, second, third = ((book.trial_folder(key) / "pid").read_text() for key in ("0000", "0001", "0002"))
     assert (first == second) is same
     assert second == third
+
+
+FORKS_BESIDE_PRODUCTS = """
+import subprocess, sys, time
+from types import SimpleNamespace
+import numpy as np
+from peoria.sweep import ray_executor
+
+def forks(**_):
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        subprocess.run(["true"], preexec_fn=lambda: None)  # as Ray starts its processes: with a fork
+
+ray_executor.connect = forks
+if sys.argv[1] == "unheld":
+    ray_executor.threadpool_limits = lambda *_: SimpleNamespace(restore_original_limits=lambda: None)
+with ray_executor.RayAside(num_cpus=1, num_gpus=None) as aside:
+    long, square = np.ones((2000, 100)), np.ones((100, 100))
+    while not aside._started.done():
+        long @ square
+    aside.wait()
+"""
+
+
+@pytest.mark.parametrize("held", ["held", "unheld"])
+def test_linear_algebra_does_not_hang_while_ray_starts(held: str) -> None:
+    from threadpoolctl import threadpool_info
+
+    if held == "unheld" and not any(pool["internal_api"] == "openblas" and pool["num_threads"] > 1 for pool in threadpool_info()):
+        pytest.skip("the control needs OpenBLAS with more than one thread")
+    command = [sys.executable, "-c", FORKS_BESIDE_PRODUCTS, held]
+    if held == "held":
+        subprocess.run(command, check=True, timeout=60)
+    else:
+        with pytest.raises(subprocess.TimeoutExpired):
+            subprocess.run(command, check=True, timeout=15)
