@@ -117,8 +117,9 @@ def full(root: str, weights: str, cache: str) -> Callable[[], int]:
     """A round is a part of a trial: the product's own training steps and nothing else."""
     import torch
 
-    from peoria.config.sweep import TrialConfig
-    from peoria.data.dataset import Batches, open_dataset
+    from peoria.config.trial import TrialConfig
+    from peoria.data.batches import Batches
+    from peoria.data.dataset import open_dataset
     from peoria.models import build, place
     from peoria.tasks import get_task
     from peoria.training.optim import make_optimizer

@@ -140,7 +140,8 @@ def rounds(
     """
     import numpy as np
 
-    from peoria.data.dataset import Batches, open_dataset
+    from peoria.data.batches import Batches
+    from peoria.data.dataset import open_dataset
     from peoria.models import build, place
     from peoria.tasks import get_task
     from peoria.training.optim import make_optimizer

@@ -96,7 +96,7 @@ class Drawer:
         self.draw_from(pictures)
 
     def draw_from(self, pictures: Any) -> None:
-        from peoria.data.dataset import Batches
+        from peoria.data.batches import Batches
 
         self._batches = Batches(pictures, np.zeros(self._num), self._rows, BATCH_SIZE, seed=1)
 

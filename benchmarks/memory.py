@@ -46,7 +46,8 @@ def reader(root: str, cache: str) -> Callable[[], tuple[int, dict[str, Any]]]:
     import pyarrow.dataset
     import pyarrow.parquet  # noqa: F401
 
-    from peoria.data.dataset import Batches, open_dataset
+    from peoria.data.batches import Batches
+    from peoria.data.dataset import open_dataset
     from peoria.data.images import CROP_PX
 
     held: list[Any] = []

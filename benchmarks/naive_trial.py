@@ -62,7 +62,8 @@ def sweep_trials(root: str, work: str, trials: int, pictures: int) -> Callable[[
     import tempfile
 
     from peoria.config.sweep import Sweep
-    from peoria.sweep.run import RunOptions, run_sweep
+    from peoria.sweep.resources import RunOptions
+    from peoria.sweep.run import run_sweep
 
     shared = {"net": "tiny", "target_scale": "log1p", "pictures": pictures, "batch_size": BATCH_SIZE, "evaluations": 8, "schedule": "cosine"}
     sweep = Sweep(name="demo", shards=root, trials=trials, shared=shared, prune=False, seeds=0, questions=())

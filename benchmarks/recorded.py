@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmarks.rounds import ROOT
 from peoria.config.space import LogUniform
-from peoria.config.sweep import Sweep, TrialConfig, load_sweep
+from peoria.config.sweep import Sweep, load_sweep
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData, open_dataset
 from peoria.data.synthetic import PLANTS, plant
 from peoria.errors import DivergedError

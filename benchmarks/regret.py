@@ -31,8 +31,9 @@ from optuna.trial import TrialState
 
 from benchmarks.figures import Figure, Measured, Setting
 from benchmarks.recorded import DATA, Run, Table
-from peoria.config.sweep import Sweep, TrialConfig
-from peoria.sweep.sampler import RungPruner, rungs
+from peoria.config.sweep import Sweep
+from peoria.config.trial import TrialConfig
+from peoria.sweep.pruner import RungPruner, rungs
 from peoria.sweep.trial_store import TrialBook
 
 REGRET = Figure(

@@ -12,9 +12,11 @@ from peoria.config.sweep import Sweep
 from peoria.sweep import ray_executor
 from peoria.sweep.definition import write_definition
 from peoria.sweep.plan import make_plan
-from peoria.sweep.run import RunOptions, aside, execute, tracking
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import aside, execute
 from peoria.sweep.trial_store import TrialBook
 from peoria.tracking.database import prepare_sqlite
+from peoria.tracking.projector import tracking
 from shards.read.shard_set import ShardSet
 
 

@@ -14,7 +14,7 @@ PICTURES, BATCH_SIZE = 20_000, 32  # as in sweeps/demo.py
 
 def tiny_config(*, evaluations: int, pictures: int = PICTURES) -> Any:
     """The demo's trial, with as many pictures as asked for."""
-    from peoria.config.sweep import TrialConfig
+    from peoria.config.trial import TrialConfig
 
     return TrialConfig(
         task="regression",
@@ -78,7 +78,8 @@ def bare_loop(root: str, cache: str, pictures: int = PICTURES) -> RoundOf:
     """The same training steps on the same input and nothing else: no evaluation, no curve, no check, no file."""
     import torch
 
-    from peoria.data.dataset import Batches, open_dataset
+    from peoria.data.batches import Batches
+    from peoria.data.dataset import open_dataset
     from peoria.data.images import CROP_PX
     from peoria.models import build
     from peoria.tasks import get_task

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from peoria.cli import main
     from peoria.config.space import LogUniform, Space
-    from peoria.config.sweep import Point, Sweep, TrialConfig
+    from peoria.config.sweep import Point, Sweep
+    from peoria.config.trial import TrialConfig
 
 __all__ = ["LogUniform", "Point", "Space", "Sweep", "TrialConfig", "main"]
 _HOMES = {

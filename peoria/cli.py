@@ -166,7 +166,8 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     from peoria.data.controls import control_name
     from peoria.data.filters import view_slug
     from peoria.errors import ConfigError
-    from peoria.sweep.run import RunOptions, default_gpus, run_sweep
+    from peoria.sweep.resources import RunOptions, default_gpus
+    from peoria.sweep.run import run_sweep
 
     if arguments.strength is not None and arguments.control is None:
         raise ConfigError(f"--strength: {arguments.strength:g} without --control; only what a control plants has a strength")
@@ -283,7 +284,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 def export_command(arguments: argparse.Namespace) -> int:
     """Writes the best model of a sweep as safetensors with a card: units, preprocessing, identity, limits."""
-    from peoria.serving.predict import export
+    from peoria.serving.export import export
 
     for path in export(arguments.home, arguments.name, arguments.out or arguments.home / "models" / arguments.name):
         print(path)

@@ -7,7 +7,8 @@ from peoria.config.sweep import load_sweep
 from peoria.data.synthetic import PLANTS, plant
 from peoria.report.build import report
 from peoria.sweep.provenance import PROJECT
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from peoria.tracking.database import default_tracking_uri
 from shards.pack.pack import pack
 

@@ -1,8 +1,19 @@
 """The counts and the context of one split, as arrays in the order of its pictures."""
 
+import io
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from shards.digests import labels_sha256
+from shards.errors import DamagedShardError
+from shards.manifest import LABELS, Manifest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -45,3 +56,64 @@ class Labels:
             tags=at(self.tags),
             extra={name: column[rows] for name, column in self.extra.items()},
         )
+
+
+def read_labels(root: Path, manifest: Manifest) -> "pa.Table":
+    """labels.parquet, all splits. Raises DamagedShardError where its rows are not those that were packed."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = root / LABELS
+    try:
+        table = pq.read_table(io.BytesIO(path.read_bytes()))
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedShardError(f"{path}: {str(error).splitlines()[0]}; the table that was packed", hint="fetch it again, or pack again") from None
+    if (found := labels_sha256(table)) != manifest.labels_sha256:
+        raise DamagedShardError(f"{path}: rows of sha256 {found[:16]}…; {manifest.labels_sha256[:16]}… was packed", hint="pack again")
+    return table
+
+
+def labels_of(rows: "pa.Table", kept_columns: Iterable[str]) -> Labels:
+    """Rows of the labels table as arrays, with the columns that were kept on request."""
+
+    def text(name: str) -> np.ndarray:
+        return np.array(rows[name].to_pylist(), dtype=np.str_)
+
+    def count(name: str) -> np.ndarray | None:
+        return rows[name].to_numpy().astype(np.int64) if name in rows.column_names else None
+
+    def moment(name: str) -> np.ndarray | None:
+        return rows[name].to_numpy().astype("datetime64[s]") if name in rows.column_names else None
+
+    views = count("views")
+    assert views is not None
+    return Labels(
+        keys=text("key"),
+        ids=text("id"),
+        owners=text("owner"),
+        views=views,
+        favorites=count("favorites"),
+        comments=count("comments"),
+        uploaded_at=moment("uploaded_at"),
+        observed_at=moment("observed_at"),
+        tags=text("tags") if "tags" in rows.column_names else None,
+        extra={name: _objects(rows[name].to_pylist()) for name in kept_columns},
+    )
+
+
+def _objects(values: list[object]) -> np.ndarray:
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def age_days(labels: Labels, newest: np.datetime64 | None = None) -> np.ndarray:
+    """Days from upload to the reading of the counts, float64 [N], NaN where unknown.
+
+    Where the table does not say when the counts were read: to ``newest``, or to the newest upload of these labels.
+    """
+    assert labels.uploaded_at is not None
+    until: Any = labels.observed_at
+    if until is None:
+        until = newest if newest is not None else np.nanmax(labels.uploaded_at)
+    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "D"), dtype=np.float64)

@@ -6,8 +6,6 @@ anywhere gives the same bytes.
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
@@ -15,6 +13,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shards.errors import ShardsError
+from shards.files import write_atomic
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -110,29 +109,3 @@ class Manifest(_Model):
         if manifest.format_version != FORMAT_VERSION:
             raise ShardsError(f"{path}: format_version {manifest.format_version}; this peoria reads {FORMAT_VERSION}", hint="pack again")
         return manifest
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Writes ``data`` so that a reader sees the old file or the new one, never a part: temporary name, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes a rename in ``folder`` outlast a power cut."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

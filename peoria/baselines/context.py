@@ -1,28 +1,18 @@
 """What is known of a picture without looking at it, what that alone ranks, and what the image adds on top of it."""
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from peoria.baselines.fit import MOST_FEATURES, Baseline, Features, age_days, age_features, all_baselines, learned
-from peoria.config.sweep import TrialConfig
+from peoria.baselines.fit import MOST_FEATURES, Baseline, Features, learned
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.filters import tags_of
-from peoria.errors import PeoriaError
-from peoria.stats.bootstrap import bootstrap_spearman
-from peoria.stats.confounds import bootstrap_given_age, given_age
-from peoria.stats.estimates import MIN_OWNERS, Resampling, num_units
-from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
-from peoria.verdict.sentences import estimate
-from shards.labels import Labels
+from shards.labels import Labels, age_days
 
 NAME = "context"
 NUM_TAGS = 200  # the most frequent of train, as columns of their own: with the other features below MOST_FEATURES, so that none is projected away
 MIN_TAGGED = 10  # pictures of train, for a tag to have a column
-MIN_PICTURES = 100  # for a spline of 7 numbers
 
 
 def context_baseline(dataset: Dataset, tasks: tuple[str, ...]) -> Baseline | None:
@@ -39,109 +29,6 @@ def context_baseline(dataset: Dataset, tasks: tuple[str, ...]) -> Baseline | Non
         return np.concatenate([part(split) for part in parts.values()], axis=1)
 
     return replace(learned(NAME, f"context ({', '.join(parts)})", features, dataset, tasks), kind="context")
-
-
-def every_baseline(dataset: Dataset, config: TrialConfig, tasks: tuple[str, ...]) -> list[Baseline]:
-    """`all_baselines`, and the context's where there is any."""
-    context = context_baseline(dataset, tasks)
-    return [*all_baselines(dataset, config, tasks), *([] if context is None else [context])]
-
-
-@dataclass(frozen=True)
-class Combination:
-    """rank of y ≈ constant + ``context``·rank of the context score + ``image``·rank of the image score, both weights ≥ 0; fitted on val."""
-
-    context: float
-    image: float
-    context_val: Floats  # sorted
-    image_val: Floats  # sorted
-
-    def score(self, context: ArrayLike, image: ArrayLike) -> Floats:
-        """The combined score [N]; a picture's does not depend on which others are asked about. Without a weight for the image, the context's."""
-        if self.image == 0:
-            return np.asarray(context, np.float64)
-        return self.context * _place(self.context_val, context) + self.image * _place(self.image_val, image)
-
-
-def combine(image_val: ArrayLike, context_val: ArrayLike, y_val: ArrayLike) -> Combination:
-    """Fits a `Combination` to val by least squares; ``y_val`` [N] may be views, or 0 and 1.
-
-    Scores enter as ranks, for those of different tasks have different scales and tails. Weights are not negative: each score was
-    trained to rise with y, and one that is read upside down because it happened to fall on val would be luck of val.
-    """
-    from scipy.optimize import nnls
-    from scipy.stats import rankdata
-
-    context, image, y = (np.asarray(column, np.float64) for column in (context_val, image_val, y_val))
-    if not context.shape == image.shape == y.shape:
-        raise PeoriaError(f"val: {len(context):,} context scores, {len(image):,} image scores, {len(y):,} counts; one each a picture is needed")
-    columns = [rankdata(column) / len(y) if rankable(column) else np.zeros(len(y)) for column in (context, image, y)]
-    x_context, x_image, target = (column - column.mean() for column in columns)
-    weights, _ = nnls(np.stack([x_context, x_image], axis=1), target)
-    return Combination(float(weights[0]), float(weights[1]), np.sort(context), np.sort(image))
-
-
-def on_top_of_context(
-    image_val: ArrayLike,
-    context_val: ArrayLike,
-    views_val: ArrayLike,
-    image_test: ArrayLike,
-    context_test: ArrayLike,
-    views_test: ArrayLike,
-    owners_test: ArrayLike,
-    resampling: Resampling,
-) -> dict[str, Any]:
-    """What the image adds to the context: ρ on test with both, combined on val, less ρ with context alone, on the same resamples.
-
-    ``image_given_context`` needs no fit on val: the rank correlation of image score and views with a smooth function of the context score
-    removed from both (`confounds.given_age`). It shows what is there to be added; the difference, what a simple sum gets of it.
-
-    Returns:
-        ``num_val``, ``num_test``, ``num_owners``; ``weights`` {context, image}, of ranks; ``rho_context``, ``rho_image``, ``rho_both``,
-        ``difference`` and ``image_given_context`` {value, low, high}, the last ``None`` below 100 pictures; ``adds``; ``statement``.
-    """
-    combination = combine(image_val, context_val, views_val)
-    scores = {
-        "context": np.asarray(context_test, np.float64),
-        "image": np.asarray(image_test, np.float64),
-        "both": combination.score(context_test, image_test),
-    }
-    samples = bootstrap_spearman(scores, views_test, owners_test, **resampling.draws)
-    values, units = {name: spearman(score, views_test) for name, score in scores.items()}, num_units(owners_test)
-    effective = effective_owners(owners_test)
-    given = None
-    if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
-        drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], owners_test, **resampling.draws)["image"]
-        given = resampling.estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective)
-    difference = resampling.estimate(values["both"] - values["context"], samples["both"] - samples["context"], effective)
-    found: dict[str, Any] = {f"rho_{name}": resampling.estimate(values[name], samples[name], effective) for name in scores}
-    adds = units >= MIN_OWNERS and difference["low"] > 0
-    found |= {
-        "num_val": len(np.asarray(views_val)),
-        "num_test": len(scores["image"]),
-        "num_owners": units,
-        "weights": {"context": combination.context, "image": combination.image},
-        "difference": difference,
-        "image_given_context": given,
-        "adds": adds,
-    }
-    return found | {"statement": _said(found)}
-
-
-def _said(found: dict[str, Any]) -> str:
-    if found["num_owners"] < MIN_OWNERS:
-        return f"Too little to judge what the image adds: {found['num_owners']} owners, where at least {MIN_OWNERS} are needed."
-    text = f"ρ {estimate(found['rho_context'])} from context alone, {estimate(found['difference'], sign=True)} with the image"
-    said = f"The image adds to what is known without it: {text}" if found["adds"] else f"No evidence that the image adds to the context: {text}"
-    given = found["image_given_context"]
-    return f"{said}{'' if given is None else f'; given the context, image and views correlate with ρ = {estimate(given)}'}."
-
-
-def _place(sorted_val: Floats, score: ArrayLike) -> Floats:
-    """The share of val at or below each score, ties half: [N]. A score without a number has the middle."""
-    score = np.asarray(score, np.float64)
-    place = (np.searchsorted(sorted_val, score, "left") + np.searchsorted(sorted_val, score, "right")) / (2 * len(sorted_val))
-    return np.where(np.isfinite(score), place, 0.5)
 
 
 def _parts(dataset: Dataset) -> dict[str, Features]:
@@ -202,5 +89,21 @@ def _owner_history(dataset: Dataset) -> Features:
             total, size = np.where(known, total - logs, 0.0), np.where(known, size - 1, 0.0)  # of the others
         mean = np.divide(total, size, out=np.full(len(owners), logs.mean()), where=size > 0)
         return np.stack([mean, np.log1p(size)], axis=1)
+
+    return features
+
+
+def age_features(dataset: Dataset) -> Features:
+    """Age at which the counts were read, in days, and its logarithm, float64 [N, 2]: the picture is not looked at."""
+    uploaded = dataset.train.labels.uploaded_at
+    assert uploaded is not None
+    newest = np.nanmax(uploaded)
+    reference = age_days(dataset.train.labels, newest)
+    latest, middle = np.nanmax(reference), np.nanmedian(reference)
+
+    def features(split: SplitData) -> np.ndarray:
+        days = age_days(split.labels, newest)
+        days = np.where(np.isfinite(days), days, middle)
+        return np.stack([days, np.log1p(np.clip(days, 0, latest))], axis=1)
 
     return features

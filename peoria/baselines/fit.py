@@ -5,24 +5,20 @@ favours the baseline.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from peoria.data.dataset import Dataset, SplitData
-from peoria.data.images import centre_crops
-from peoria.data.subsets import subset_mask
 from peoria.data.targets import counts
 from peoria.stats import metrics
 from peoria.tasks import get_task
-from peoria.training.evaluate import BATCH_SIZE, has_both_classes, rank_metrics
-from shards.errors import NoRoomError
+from peoria.training.evaluate import has_both_classes, rank_metrics
 from shards.labels import Labels
 
 if TYPE_CHECKING:
-    from peoria.config.sweep import TrialConfig
+    pass
 
 Features = Callable[[SplitData], np.ndarray]  # → float64 [N, F]
 RIDGE_ALPHAS = np.logspace(-2, 4, 13)
@@ -139,104 +135,3 @@ def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: 
         return BaselineScores(score, favorites, losses)
 
     return Baseline(name, label, "learned", predict)
-
-
-def colour_and_edges(split: SplitData) -> np.ndarray:
-    """What can be said of a picture without knowing where anything is, float64 [N, 31]; from the centre crop that networks see.
-
-    Mean and standard deviation of hue (its cosine and sine, weighted by saturation: grey has no hue), saturation, value, red, green and
-    blue; shares of eight hues (weighted likewise) and of four levels of brightness; Hasler and Süsstrunk's colourfulness M³ (SPIE 5007,
-    2003); contrast; edge density (share of pixels whose Sobel magnitude is above 100); sharpness (log variance of the Laplacian); entropy.
-    """
-    import cv2
-
-    cv2.setNumThreads(1)  # trials run beside this
-    rows = np.empty((len(split), 31))
-    for row, rgb in zip(rows, chain.from_iterable(centre_crops(split.pixels, BATCH_SIZE)), strict=True):
-        hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
-        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        angle = hsv[..., 0] * np.float32(np.pi / 90)  # OpenCV's hue runs to 180
-        saturation = hsv[..., 1].astype(np.float32)
-        planes = [np.cos(angle) * saturation, np.sin(angle) * saturation, saturation, hsv[..., 2], *np.moveaxis(rgb, -1, 0)]
-        row[:14] = [value for plane in planes for value in (plane.mean(), plane.std())]
-        hues = np.bincount(hsv[..., 0].ravel() // 23, weights=saturation.ravel(), minlength=8)
-        row[14:22] = hues / max(hues.sum(), 1.0)
-        levels = np.bincount(grey.ravel(), minlength=256) / grey.size
-        row[22:26] = levels.reshape(4, 64).sum(axis=1)
-        red, green, blue = (rgb[..., channel].astype(np.float32) for channel in range(3))
-        rg, yb = red - green, 0.5 * (red + green) - blue
-        edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
-        row[26] = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
-        row[27] = grey.std()
-        row[28] = (edges > 100).mean()
-        row[29] = np.log1p(cv2.Laplacian(grey, cv2.CV_32F).var())
-        row[30] = -(levels[levels > 0] * np.log2(levels[levels > 0])).sum()
-    return rows
-
-
-def trunk_features(config: "TrialConfig", dataset: Dataset) -> Features:
-    """What the sweep's own trunk says of a picture before any training on counts, float64 [N, F]; of train and val from the node's cache."""
-
-    def features(split: SplitData) -> np.ndarray:
-        from peoria.models import build, place
-        from peoria.training.frozen_features import CENTRE, FrozenTrunk
-
-        net, _ = build(config.net, head=config.head, num_outputs=1, weights=config.weights, weights_prefix=config.weights_prefix, seed=config.seed)
-        place(net, config.net, config.device)
-        trunk = FrozenTrunk(net, config, dataset.identity)
-        folder = dataset.cache if split is dataset.train or split is dataset.val else None  # test is looked at once
-        try:
-            found = trunk.features(split, CENTRE, folder, dataset.cache_bytes)
-        except NoRoomError:
-            found = trunk.features(split, CENTRE, None)
-        return found[:, 0].astype(np.float64)
-
-    return features
-
-
-def age_features(dataset: Dataset) -> Features:
-    """Age at which the counts were read, in days, and its logarithm, float64 [N, 2]: the picture is not looked at."""
-    uploaded = dataset.train.labels.uploaded_at
-    assert uploaded is not None
-    newest = np.nanmax(uploaded)
-    reference = age_days(dataset.train.labels, newest)
-    latest, middle = np.nanmax(reference), np.nanmedian(reference)
-
-    def features(split: SplitData) -> np.ndarray:
-        days = age_days(split.labels, newest)
-        days = np.where(np.isfinite(days), days, middle)
-        return np.stack([days, np.log1p(np.clip(days, 0, latest))], axis=1)
-
-    return features
-
-
-def age_days(labels: Labels, newest: np.datetime64 | None = None) -> np.ndarray:
-    """Days from upload to the reading of the counts, float64 [N], NaN where unknown.
-
-    Where the table does not say when the counts were read: to ``newest``, or to the newest upload of these labels.
-    """
-    assert labels.uploaded_at is not None
-    until: Any = labels.observed_at
-    if until is None:
-        until = newest if newest is not None else np.nanmax(labels.uploaded_at)
-    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "D"), dtype=np.float64)
-
-
-def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...]) -> list[Baseline]:
-    """Every baseline that these data allow, fitted on uncut train, or on the subset of it that trials learn from.
-
-    Args:
-        config: any trial of the sweep; gives the net, the weights, the target and the subset that trials share.
-    """
-    if config.subset is not None:
-        subset = subset_mask(dataset.train.labels, config.subset, dataset.identity)
-        dataset = replace(dataset, train=dataset.train.take(np.flatnonzero(subset)))
-    train = dataset.train.labels
-    found = [trivial(task, dataset, config.target or get_task(task).default_target) for task in tasks]
-    found.append(random_score())
-    found.append(learned("colour-ridge", "colour ridge", colour_and_edges, dataset, tasks))
-    if config.weights is not None:
-        found.append(learned("frozen-trunk-ridge", "frozen-trunk ridge", trunk_features(config, dataset), dataset, tasks))
-    if train.uploaded_at is not None and np.isfinite(age_days(train)).any():
-        found.append(replace(learned("age-only", "age only", age_features(dataset), dataset, tasks), kind="context"))
-    return found

@@ -9,19 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from peoria.paper import arithmetic
-from peoria.paper.arithmetic import (
-    HYBRID,
-    ITERATIONS,
-    NUM_ANALYSED,
-    NUM_COLLECTED,
-    NUM_FAVORITED,
-    NUM_REMOVED,
-    NUM_TEST,
-    REGRESSION,
-    TABLE_1,
-    TABLE_2,
-)
+from peoria.paper import arithmetic, printed
+from peoria.paper.printed import HYBRID, ITERATIONS, NUM_ANALYSED, NUM_COLLECTED, NUM_FAVORITED, NUM_REMOVED, NUM_TEST, REGRESSION, TABLE_1, TABLE_2
 from peoria.stats import metrics
 
 PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
@@ -88,7 +77,7 @@ def _counts() -> list[Claim]:
 
     return [
         Claim("Figure 1", "an average-popularity image with 200 views", "inconsistent", f"""
-            {arithmetic.AVERAGE_PICTURE / views.mean - 1:.0%} above the mean of {views.mean}; a lognormal of Table 1's mean and sd has its median at
+            {printed.AVERAGE_PICTURE / views.mean - 1:.0%} above the mean of {views.mean}; a lognormal of Table 1's mean and sd has its median at
             {math.exp(mu):.0f} views."""),
         Claim("Table 1", "Views 146.37 323.58 321,528", "inconsistent", f"""
             {forced("views")}; the printed one needs {arithmetic.needed_num(views):,}, rounding in its favour. Mean and sd can be of the cut
@@ -117,9 +106,9 @@ def _laws() -> list[Claim]:
             α = {exponent:.3f} and {arithmetic.share_of_ones(exponent):.0%} of the pictures at exactly one view; ten bins of “an equal number of
             images” (4.3) could not be made of it. At best the tail is one."""),
         Claim("4.1", "more than six standard deviations above the mean was removed, resulting in some 500 images being excluded", "unverifiable", f"""
-            Any law allows up to {arithmetic.cantelli(arithmetic.OUTLIER_SD):.1%} a count (Cantelli); {NUM_REMOVED} of
+            Any law allows up to {arithmetic.cantelli(printed.OUTLIER_SD):.1%} a count (Cantelli); {NUM_REMOVED} of
             {NUM_ANALYSED + NUM_REMOVED:,} are {NUM_REMOVED / (NUM_ANALYSED + NUM_REMOVED):.2%}. The limit is
-            {views.mean + arithmetic.OUTLIER_SD * views.sd:,.0f} views by Table 1's sd, at least {views.mean + arithmetic.OUTLIER_SD * least:,.0f}
+            {views.mean + printed.OUTLIER_SD * views.sd:,.0f} views by Table 1's sd, at least {views.mean + printed.OUTLIER_SD * least:,.0f}
             by one that its maximum allows."""),
     ]  # fmt: skip
 
@@ -148,7 +137,7 @@ def _regression() -> list[Claim]:
     sd = TABLE_1["views"].sd
     cut = arithmetic.cut_lognormal(TABLE_1["views"].mean, sd)
     se_test = arithmetic.se_half_mse(sd, cut.kurtosis, NUM_TEST)
-    se_train = arithmetic.se_half_mse(sd, cut.kurtosis, 1_000 * arithmetic.BATCH_SIZE)
+    se_train = arithmetic.se_half_mse(sd, cut.kurtosis, 1_000 * printed.BATCH_SIZE)
     return [
         Claim("5.1", "substantially better than the expected error of approximately 87,000", "inconsistent", f"""
             The mean's loss is half the variance, and Table 1 gives no 87,000, halved or not (below). The network is {-found["A"].d2_train:.1%} worse
@@ -158,7 +147,7 @@ def _regression() -> list[Claim]:
             "unverifiable", f"""
             Losses, not accuracies. A lognormal with Table 1's mean and sd after the cut has a kurtosis of {cut.kurtosis:.0f}; the mean's loss on
             {NUM_TEST:,} pictures then has a standard error of {se_test:,.0f} ({se_test / found["B"].constant:.1%}), on 1,000 batches of
-            {arithmetic.BATCH_SIZE} one of {se_train:,.0f}. Reading B's {found["B"].d2_val:.1%} on val, the best of several tests, are
+            {printed.BATCH_SIZE} one of {se_train:,.0f}. Reading B's {found["B"].d2_val:.1%} on val, the best of several tests, are
             {(found["B"].constant - REGRESSION["val"]) / se_test:.1f} standard errors."""),
     ]  # fmt: skip
 
@@ -169,8 +158,8 @@ def _classification() -> list[Claim]:
     p = NUM_FAVORITED / NUM_ANALYSED
     prior = arithmetic.prior_losses(p)
     se = arithmetic.se_of_mean(math.sqrt(p * (1 - p)), NUM_TEST)
-    num_tests = ITERATIONS["classification"] // arithmetic.TEST_EVERY
-    a_pass = NUM_ANALYSED / arithmetic.BATCH_SIZE
+    num_tests = ITERATIONS["classification"] // printed.TEST_EVERY
+    a_pass = NUM_ANALYSED / printed.BATCH_SIZE
     periods = ITERATIONS["classification"] / a_pass
     share = {order: oscillation(softmax_losses(order), 80) for order in ("fixed", "shuffled")}
     return [
@@ -178,7 +167,7 @@ def _classification() -> list[Claim]:
             f"{NUM_FAVORITED:,} / {NUM_ANALYSED:,} = {p:.3%}; the rest {1 - p:.3%}."),
         Claim("5.2", "a maximum accuracy of only 89.6% and a mean accuracy during the last 5 testing episodes of 89.1%", "reproducible", f"""
             No skill is visible: one test of {NUM_TEST:,} pictures has a standard error of {100 * se:.2f} points, so 89.6% lies
-            {(arithmetic.CLASSIFICATION["max"] - 1 + p) / se:.1f} of them above the share; the best of {num_tests} tests without skill is expected at
+            {(printed.CLASSIFICATION["max"] - 1 + p) / se:.1f} of them above the share; the best of {num_tests} tests without skill is expected at
             {1 - p + metrics.expected_best_of(num_tests, se):.1%}."""),
         Claim("5.2", "that is what was seen when the deepnet was tested against the validation set", "unverifiable", f"""
             Skill could not be seen: the best threshold on a score with an AUC of 0.65, both classes normal, adds
@@ -189,7 +178,7 @@ def _classification() -> list[Claim]:
             the entire dataset""", "reproducible", f"""
             Expected where each pass has the same order, as Caffe's has unless told otherwise. With a linear softmax on made pictures, the place
             within the pass explains {share["fixed"]:.0%} of the loss's variance about its trend; shuffled anew each pass,
-            {max(0.0, share["shuffled"]):.0%} (`peoria/paper/oscillation.py`). At a batch of {arithmetic.BATCH_SIZE} a pass is {a_pass:,.0f}
+            {max(0.0, share["shuffled"]):.0%} (`peoria/paper/oscillation.py`). At a batch of {printed.BATCH_SIZE} a pass is {a_pass:,.0f}
             iterations, {SPLIT * a_pass:,.0f} over {SPLIT:.0%}: {periods:.1f} or {periods / SPLIT:.1f} periods in 86,000."""),
     ]  # fmt: skip
 
@@ -202,7 +191,7 @@ def _hybrid() -> list[Claim]:
     r = {name: arithmetic.least_r(value) for name, value in d2.items()}
     se, whole = arithmetic.se_of_mean(sd, NUM_TEST), arithmetic.se_of_mean(sd, (1 - SPLIT) * NUM_ANALYSED)
     paired = arithmetic.se_of_mean(arithmetic.paired_sd(r["mean"]), NUM_TEST)
-    num_tests = ITERATIONS["hybrid"] // arithmetic.TEST_EVERY
+    num_tests = ITERATIONS["hybrid"] // printed.TEST_EVERY
     gap = chance - HYBRID["mean"]
     return [
         Claim("5.3", """10 'labels' which evenly partition the data into equal-sized groups, the expected Euclidean loss from guessing the mean
@@ -225,18 +214,18 @@ def _hybrid() -> list[Claim]:
 def _conclusions() -> list[Claim]:
     d2 = metrics.d2(HYBRID["mean"], arithmetic.bin_loss())
     rate, head = 1e-8, 20.0
-    run = arithmetic.passes(ITERATIONS["regression"], arithmetic.BATCH_SIZE, NUM_ANALYSED)
-    third = {task: arithmetic.passes(ITERATIONS[task], arithmetic.BATCH_SIZE, NUM_ANALYSED) / 3 for task in ("classification", "hybrid")}
+    run = arithmetic.passes(ITERATIONS["regression"], printed.BATCH_SIZE, NUM_ANALYSED)
+    third = {task: arithmetic.passes(ITERATIONS[task], printed.BATCH_SIZE, NUM_ANALYSED) / 3 for task in ("classification", "hybrid")}
     return [
         Claim("6", "We would be hard-pressed to claim that the deepnets were successful", "reproducible", f"""
             {d2:.1%} of the hybrid's loss, nothing of the classification's errors, an unknown share of the regression's loss."""),
         Claim("6.1", "Training the deepenets longer would have necessarily improved the training loss", "unverifiable", f"""
             One training loss is printed, at one time. By 5.2 and 5.3 most was gained in the first third, {third["classification"]:.1f} and
-            {third["hybrid"]:.1f} passes at a batch of {arithmetic.BATCH_SIZE}."""),
+            {third["hybrid"]:.1f} passes at a batch of {printed.BATCH_SIZE}."""),
         Claim("6.1", """in all three experiments the validation accuracy was stable by the time training was halted, suggesting that the decrease in
             training loss was due to overfitting""", "inconsistent", f"""
             Not in the first: its loss on val is {REGRESSION["val"] / REGRESSION["train"]:.3f} times that on train, after {run:.2f} (batch
-            {arithmetic.BATCH_SIZE}) to 1.5 passes. Learning too slowly would explain it as well: on raw views a rate of {rate:.0e} moves the trunk as
+            {printed.BATCH_SIZE}) to 1.5 passes. Learning too slowly would explain it as well: on raw views a rate of {rate:.0e} moves the trunk as
             {arithmetic.trunk_rate(rate):.2e} does on standardised ones, Caffe's 1e-03, but the head's {head * rate:.0e} stays as it is,
             {1e-3 * 10 / (head * rate):,.0f} times below Caffe's. For the other two no training loss is printed."""),
         Claim("6.1", "with 400,000 images our dataset is roughly twice the size of the AVA dataset", "inconsistent",

@@ -11,7 +11,7 @@ import numpy as np
 from peoria.config.paper_recipe import BATCH_SIZE
 from peoria.data.targets import kept_by_cut
 from peoria.errors import PeoriaError
-from peoria.paper import arithmetic
+from peoria.paper import arithmetic, printed
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.tails import Tail, compare
@@ -62,7 +62,7 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
     """
     labels = _joined(train, val)
     columns = {name: column for name in COUNTS if (column := getattr(labels, name)) is not None}
-    keep = kept_by_cut(labels, arithmetic.OUTLIER_SD)
+    keep = kept_by_cut(labels, printed.OUTLIER_SD)
     by_key = {trial.key: trial for trial in trials}
     return {
         "pictures": {"train": len(train), "val": len(val)},
@@ -91,14 +91,14 @@ def _table_1(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, A
     rows = [
         {
             "count": name,
-            "paper": arithmetic.TABLE_1[name]._asdict(),
-            "limit": float(column.mean() + arithmetic.OUTLIER_SD * column.std()),
+            "paper": printed.TABLE_1[name]._asdict(),
+            "limit": float(column.mean() + printed.OUTLIER_SD * column.std()),
             "before": row(column),
             "after": row(column[keep]),
         }
         for name, column in columns.items()
     ]
-    return {"outlier_sd": arithmetic.OUTLIER_SD, "num_before": len(keep), "num_after": int(keep.sum()), "rows": rows}
+    return {"outlier_sd": printed.OUTLIER_SD, "num_before": len(keep), "num_after": int(keep.sum()), "rows": rows}
 
 
 def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, Any]:
@@ -108,13 +108,13 @@ def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, A
         return pearson(rankdata(first), rankdata(second))
 
     rows = []
-    for pair, printed in arithmetic.TABLE_2.items():
+    for pair, in_print in printed.TABLE_2.items():
         first, second = pair.split()
         if first in columns and second in columns:
             before = columns[first], columns[second]
             after = before[0][keep], before[1][keep]
             found = {f"{how.__name__}_{when}": how(*both) for how in (pearson, spearman) for when, both in (("before", before), ("after", after))}
-            rows.append({"first": first, "second": second, "paper": printed, **found})
+            rows.append({"first": first, "second": second, "paper": in_print, **found})
     return {"rows": rows}
 
 
@@ -128,7 +128,7 @@ def _figure_1(train: Labels) -> dict[str, Any]:
         "average": picture(int(np.abs(train.views - mean).argmin())),
         "most_viewed": picture(int(train.views.argmax())),
         "mean_views": mean,
-        "paper": {"average": arithmetic.AVERAGE_PICTURE, "most_viewed": arithmetic.TABLE_1["views"].max},
+        "paper": {"average": printed.AVERAGE_PICTURE, "most_viewed": printed.TABLE_1["views"].max},
     }
 
 
@@ -170,7 +170,7 @@ def _losses(trial: TrialRecord | None, task: str) -> dict[str, Any] | None:
     points = [(step, values) for step, values in trial.points()]
     raw = [(step, values["train/loss"]) for step, values in points if "train/loss" in values]
     resolution = raw[0][0] / batch_size if raw else None  # the first point is the mean of all before it
-    window = min(arithmetic.WINDOWS[task], trial.config["pictures"] / batch_size * LONGEST_WINDOW)
+    window = min(printed.WINDOWS[task], trial.config["pictures"] / batch_size * LONGEST_WINDOW)
     over = max(1, int(window / resolution)) if resolution else 1
     means: list[float] = np.convolve([loss for _, loss in raw], np.full(over, 1 / over), "valid").tolist() if len(raw) >= over else []
     constants = [values[f"val/{NATIVE[task][1]}"] for _, values in points if f"val/{NATIVE[task][1]}" in values]
@@ -178,13 +178,13 @@ def _losses(trial: TrialRecord | None, task: str) -> dict[str, Any] | None:
         "trial": trial.key,
         "label": trial.label,
         "status": trial.status,
-        "window_of_paper": arithmetic.WINDOWS[task],
+        "window_of_paper": printed.WINDOWS[task],
         "window": window,
         "batch_size": batch_size,
         "iterations_a_point": resolution,
         "coarser_than_window": resolution is not None and resolution > window,
         "smoothed_over": over,
-        "note": _note(resolution, over, window, arithmetic.WINDOWS[task]),
+        "note": _note(resolution, over, window, printed.WINDOWS[task]),
         "points": [_point(step, batch_size, loss) for (step, _), loss in zip(raw[over - 1 :], means, strict=True)],
         "val": [_point(step, batch_size, values[f"val/{NATIVE[task][0]}"]) for step, values in points if f"val/{NATIVE[task][0]}" in values],
         "constant": constants[-1] if constants else None,
@@ -237,13 +237,13 @@ def _numbers(task: str, found: Mapping[str, float]) -> dict[str, float | None]:
 def _printed(task: str) -> dict[str, Any]:
     """The regression's constant is half the variance of the paper's Table 1 (`audit.readings`, B), not the 87,000 that it compares with."""
     if task == "classification":
-        numbers = arithmetic.CLASSIFICATION
+        numbers = printed.CLASSIFICATION
         errors = {name: 1 - value for name, value in numbers.items()}
         found = {"loss": numbers["mean"], "best": numbers["max"], "constant": numbers["constant"], "unit": "accuracy"}
         return found | {"d2": metrics.d2(errors["mean"], errors["constant"]), "best_d2": metrics.d2(errors["max"], errors["constant"])}
     if task == "hybrid":
-        loss, best, constant, unit = arithmetic.HYBRID["mean"], arithmetic.HYBRID["min"], arithmetic.HYBRID["constant"], "half-MSE of the bin"
+        loss, best, constant, unit = printed.HYBRID["mean"], printed.HYBRID["min"], printed.HYBRID["constant"], "half-MSE of the bin"
     else:
         constant = next(reading.constant for reading in arithmetic.readings() if reading.name == "B")
-        loss, best, unit = arithmetic.REGRESSION["train"], arithmetic.REGRESSION["val"], "half-MSE of views; loss on train, best on val"
+        loss, best, unit = printed.REGRESSION["train"], printed.REGRESSION["val"], "half-MSE of views; loss on train, best on val"
     return {"loss": loss, "best": best, "constant": constant, "d2": metrics.d2(loss, constant), "best_d2": metrics.d2(best, constant), "unit": unit}

@@ -11,16 +11,19 @@ from typing import Any
 from peoria.data.filters import view_labels
 from peoria.errors import ReportError
 from peoria.paper.replication import remade
-from peoria.records.trials import TrialRecord, is_finished, read_definition, read_trials, sweep_folder
-from peoria.report.contact_sheets import SHEETS, sheets
-from peoria.sweep.trial_store import write_json
-from peoria.verdict.judge import judge, rounded
+from peoria.records.folder import is_finished, read_definition, rounded, sweep_folder, write_json
+from peoria.records.trials import TrialRecord, read_trials
+from peoria.report.contact_sheets import sheets
+from peoria.verdict.contact_rows import SHEETS
+from peoria.verdict.judge import judge
+from peoria.verdict.judged import Judged, signature
+from peoria.verdict.predictors import on_val
 from peoria.verdict.questions import answer
 from peoria.verdict.scores import Scored
 from peoria.verdict.sentences import FROZEN, all_said
-from peoria.verdict.test_split import Judged, on_val, open_and_score, signature
+from peoria.verdict.test_split import open_and_score
+from shards.files import write_atomic
 from shards.inspection.describe import describe
-from shards.manifest import write_atomic
 from shards.read.shard_set import ShardSet
 
 WIDTH = 150

@@ -5,35 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from peoria.data.images import Pictures
+from peoria.verdict.contact_rows import SHEETS
 from shards.labels import Labels
 
-NUM = 12  # pictures a sheet
-SIDE_PX = 112
 JPEG_QUALITY = 80
-SHEETS = {
-    "top": "Ranked highest",
-    "bottom": "Ranked lowest",
-    "overrated": "Ranked high, viewed little",
-    "underrated": "Ranked low, viewed much",
-}
-
-
-def sheet_rows(score: np.ndarray, views: np.ndarray, num: int = NUM) -> dict[str, np.ndarray]:
-    """Rows int64 [≤ num] of each sheet, the most telling first. ``score`` and ``views`` are [N]; ties go by the order of the rows."""
-    from scipy.stats import rankdata
-
-    gap = rankdata(score) - rankdata(views)
-    orders = {"top": -score, "bottom": score, "overrated": -gap, "underrated": gap}
-    return {name: np.argsort(order, kind="stable")[:num] for name, order in orders.items()}
-
-
-def thumbnails(pixels: Pictures, rows: np.ndarray) -> np.ndarray:
-    """The centre crops of these pictures, small: uint8 [K, 112, 112, 3]."""
-    import cv2
-
-    crops = [pixels.centre(row, row + 1)[0] for row in np.asarray(rows).tolist()]
-    return np.stack([cv2.resize(crop, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA) for crop in crops])
 
 
 def sheets(score: np.ndarray, labels: Labels, rows: dict[str, np.ndarray], pictures: dict[str, np.ndarray]) -> list[dict[str, Any]]:

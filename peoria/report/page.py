@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from peoria.report import leaderboard, question_charts, search_charts
+from peoria.report import leaderboard, paper_charts, question_charts, search_charts
 from peoria.verdict.sentences import TARGETS, estimate, number, percent
 
 if TYPE_CHECKING:
@@ -67,8 +67,8 @@ def render_report(
         charts=question_charts.charts(questions),
         calibration_said=question_charts.said_of_calibration(questions["calibration"]) if questions.get("calibration") else None,
         paper=paper,
-        tail=question_charts.tail(paper["figure_2"]) if paper else None,
-        windows={name: question_charts.loss_window(paper[name]) for name in ("figure_3", "figure_4")} if paper else {},
+        tail=paper_charts.tail(paper["figure_2"]) if paper else None,
+        windows={name: paper_charts.loss_window(paper[name]) for name in ("figure_3", "figure_4")} if paper else {},
     )  # fmt: skip
     return page + "\n"
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
 if TYPE_CHECKING:
     from optuna.study import Study

@@ -226,3 +226,13 @@ def _column(name: str, values: ArrayLike, len_like: Floats | None = None) -> Flo
     if len_like is not None and column.shape != len_like.shape:
         raise PeoriaError(f"{name}: {len(column):,} values; {len(len_like):,} are needed, one a picture")
     return column
+
+
+def normal_scores(train: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Φ⁻¹ of the place of each value among those of train, float64 [N]: standard normal in train, whatever the values are."""
+    from scipy.special import ndtri
+
+    known = np.sort(train)
+    place = (np.searchsorted(known, values, "left") + np.searchsorted(known, values, "right")) / 2
+    found: np.ndarray = ndtri(np.clip(place, 0.5, len(known) - 0.5) / len(known))
+    return found

@@ -9,9 +9,9 @@ from typing import Any
 from peoria.config.sweep import Sweep
 from peoria.data.filters import view_identity, view_labels
 from peoria.errors import SweepError
+from peoria.records.folder import write_json
 from peoria.sweep.plan import Plan
 from peoria.sweep.provenance import environment
-from peoria.sweep.trial_store import write_json
 from peoria.tracking.redact import scrub
 from shards.read.shard_set import ShardSet
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from peoria.config.sweep import Sweep, TrialConfig
+from peoria.config.sweep import Sweep
+from peoria.config.trial import TrialConfig
 from shards.labels import Labels
 
 OWNER_SHARES = (0.125, 0.25, 0.5)  # of train's owners, nested; the whole is the recipe itself
 PICTURE_SHARE = 0.8  # of train's pictures; the rest are held out, of owners that are trained on
 PAST_SHARE = 0.8  # of train's dated pictures lie before the cutoff
-TARGET_METRICS = {"views": "val/rho_views", "favorites": "val/gini_fav"}
 
 
 @dataclass(frozen=True)
@@ -27,20 +27,6 @@ class Probe:
     of: str
     config: TrialConfig
     label: str
-
-
-def winners(done: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
-    """For each target the key of the trial with the highest value on val, the earlier one among equals.
-
-    Args:
-        done: by key of each finished searched trial, its last val metrics.
-    """
-    found = {}
-    for target, metric in TARGET_METRICS.items():
-        values = {key: metrics[metric] for key, metrics in done.items() if metric in metrics}
-        if values:
-            found[target] = min(values, key=lambda key: (-values[key], key))
-    return found
 
 
 def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConfig], cutoff: str | None) -> list[Probe]:

@@ -12,7 +12,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from peoria.errors import SweepError
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
 HOLDER = "holder.json"
 

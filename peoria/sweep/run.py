@@ -1,27 +1,26 @@
 """A sweep from its definition to its record: checks, lock, baselines, trials, and the copy that MLflow gets."""
 
 import json
-import os
 import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from peoria.baselines.context import every_baseline
 from peoria.config.sweep import Sweep
 from peoria.data.controls import Control, refuse_control
-from peoria.data.dataset import Dataset, open_dataset
+from peoria.data.dataset import open_dataset
 from peoria.data.filters import view_identity, view_labels
-from peoria.records.trials import sweep_folder
+from peoria.records.folder import FINISHED, sweep_folder, write_json
+from peoria.sweep.baselines import write_baselines
 from peoria.sweep.definition import refuse_another, write_definition
 from peoria.sweep.follow_ups import time_cutoff
 from peoria.sweep.lock import sweep_lock
 from peoria.sweep.plan import make_plan, pictures_text, render_plan
-from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialBook, write_json
+from peoria.sweep.resources import RunOptions, Say, default_concurrency
+from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialBook
+from peoria.tracking.database import default_tracking_uri
+from peoria.tracking.projector import Following
 from peoria.training.trial import messages
 from shards.cache.decoded import outlook
 from shards.read.shard_set import ShardSet
@@ -29,31 +28,7 @@ from shards.read.shard_set import ShardSet
 if TYPE_CHECKING:
     from peoria.sweep.ray_executor import RayAside
 
-FINISHED = "finished.json"
 EXIT_INCOMPLETE = 3
-Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How and where a sweep runs; nothing here changes what it asks."""
-
-    home: Path = Path("data")
-    trials: int | None = None  # None: what the sweep file says
-    hours: float | None = None
-    concurrent: int | None = None  # None: as many as the CPUs (or GPUs) carry
-    cpus_per_trial: int = 1
-    gpus_per_trial: float = 0.0
-    local: bool = False  # in this process, one after another
-    control: str | None = None  # the name of one, as shuffle or plant-colour-0.45
-    tracking: str | None = None  # None: MLFLOW_TRACKING_URI, or a database under home; "off": none
-    storage: str | None = None  # Optuna storage URL; None: a journal file in the sweep's folder
-    cache_dir: Path | None = None  # where a node keeps its decoded copy, best on a disk of its own; None: under home
-    cache_bytes: int | None = None  # what it may take there; None: what leaves a tenth of the disk free
-
-    @property
-    def cache(self) -> Path:
-        return self.cache_dir or self.home / "cache"
 
 
 @dataclass(frozen=True)
@@ -120,7 +95,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
             dataset = open_dataset(
                 shard_set.root, options.cache, control=options.control, where=sweep.where, budget_bytes=options.cache_bytes, say=say
             )
-            with tracking(folder, options, say) as projector:
+            with Following(folder, tracking_uri(options), say) as following:
                 write_baselines(folder, sweep, dataset, say)
                 status = "failed"
                 try:
@@ -135,7 +110,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                 finally:
                     write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
                     draw_plots(book, folder)
-        return SweepResult(folder, book.counts(), book.winners().get("views"), projector.undelivered)
+        return SweepResult(folder, book.counts(), book.winners().get("views"), following.undelivered)
 
 
 def aside(book: TrialBook, options: RunOptions, concurrent: int) -> AbstractContextManager["RayAside | None"]:
@@ -199,6 +174,11 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
         ray_aside.leave()
 
 
+def tracking_uri(options: RunOptions) -> str | None:
+    """Where MLflow is; None where nothing is tracked."""
+    return None if options.tracking == "off" else options.tracking or default_tracking_uri(options.home)
+
+
 def progress_line(book: TrialBook, key: str) -> str:
     folder = book.trial_folder(key)
     outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
@@ -208,76 +188,8 @@ def progress_line(book: TrialBook, key: str) -> str:
     return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
 
 
-def default_concurrency(options: RunOptions) -> int:
-    if options.local:
-        return 1
-    if os.environ.get("RAY_ADDRESS"):
-        return 8  # of a cluster that grows; the ceiling of what is asked for at once
-    cpus = len(os.sched_getaffinity(0)) // options.cpus_per_trial
-    if options.gpus_per_trial:
-        import torch
-
-        return max(1, min(cpus, int(torch.cuda.device_count() / options.gpus_per_trial)))
-    return max(1, cpus)
-
-
-def default_gpus() -> float:
-    """GPUs a trial where nobody said: one where this machine has any; none on a cluster, whose driver may sit on a node without."""
-    import torch
-
-    return 0.0 if "RAY_ADDRESS" in os.environ else float(torch.cuda.is_available())
-
-
-def write_baselines(folder: Path, sweep: Sweep, dataset: Dataset, say: Say) -> None:
-    """Fits and evaluates the baselines once; on a restart they are there."""
-    root = folder / "baselines"
-    if (root / "done.json").exists():
-        return
-    config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
-    names = []
-    for baseline in every_baseline(dataset, config, sweep.space.task):
-        scores = baseline.predict(dataset.val)
-        found = scores.metrics(dataset.val.labels)
-        metrics = {f"val/{name}": value for name, value in found.items() if "(" not in name}
-        constants = {name: value for name, value in found.items() if "(" in name}
-        (root / baseline.name).mkdir(parents=True, exist_ok=True)
-        if scores.views is not None and scores.favorites is not None:
-            np.savez(root / baseline.name / "val_scores.npz", keys=dataset.val.labels.keys, views=scores.views, favorites=scores.favorites)
-        described = {"name": baseline.name, "label": baseline.label, "kind": baseline.kind, "metrics": metrics, "constants": constants}
-        write_json(root / baseline.name / "baseline.json", described)
-        names.append(baseline.name)
-        gini = f"  gini_fav {found['gini_fav']:+.3f}" if "gini_fav" in found else ""
-        say(f"  baseline {baseline.label:<28} rho_views {found['rho_views']:+.3f}{gini}")
-    write_json(root / "done.json", names)
-
-
 def draw_plots(book: TrialBook, folder: Path) -> None:
     from peoria.report.search_page import sweep_plots
 
     if any(trial.state.is_finished() for trial in book.searched.get_trials(deepcopy=False)):
         sweep_plots(book.searched, folder / "report" / "plots")
-
-
-class tracking:
-    """``with tracking(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
-
-    def __init__(self, folder: Path, options: RunOptions, say: Say) -> None:
-        from peoria.tracking.database import default_tracking_uri
-        from peoria.tracking.projection import Tracker
-        from peoria.tracking.projector import Projector
-
-        self.undelivered: str | None = None
-        self._say = say
-        self._projector: Projector | None = None
-        if options.tracking != "off":
-            self.uri = options.tracking or default_tracking_uri(options.home)
-            self._projector = Projector(Tracker(self.uri), folder)
-
-    def __enter__(self) -> "tracking":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self._projector is not None:
-            self.undelivered = self._projector.close()
-            if self.undelivered:
-                self._say(f"  MLflow has not got everything yet: {self.undelivered}")

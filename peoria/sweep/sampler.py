@@ -1,11 +1,8 @@
 """How Optuna draws and prunes for a sweep, so that a kill at any instant changes neither."""
 
 import bisect
-import json
-import os
 import warnings
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -13,43 +10,11 @@ import optuna
 from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.samplers._tpe.sampler import default_gamma
 from optuna.search_space.group_decomposed import _SearchSpaceGroup
-from optuna.storages.journal._file import get_lock_file
 from optuna.trial import FrozenTrial, TrialState
 
-from peoria.config.sweep import Sweep, TrialConfig
-from shards.manifest import write_atomic
+from peoria.config.sweep import Sweep
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
-
-
-class Journal(optuna.storages.journal.JournalFileBackend):
-    """Optuna's journal file. An entry outlives a kill at once, and a power cut from the next ``sync`` on: Optuna's own waits for the disk at each
-    entry, ten times a trial. What a power cut takes is the end of the file, as if the kill had come earlier."""
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        with get_lock_file(self._lock), open(self._file_path, "ab") as file:
-            file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
-
-    def sync(self) -> None:
-        with open(self._file_path, "rb") as file:
-            os.fsync(file.fileno())
-
-
-def open_storage(journal: Path, url: str | None) -> tuple[optuna.storages.BaseStorage, Callable[[], None]]:
-    """The journal file beside the sweep, or a database for clusters; and what makes all that was entered outlast a power cut.
-
-    A kill can leave a part of a line at the journal's end and its lock behind; the caller holds the sweep's lock, so both are dead.
-    """
-    if url is not None:
-        return optuna.storages.RDBStorage(url), lambda: None  # it commits each entry
-    if journal.exists():
-        data = journal.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if whole != data:
-            write_atomic(journal, whole)
-    Path(f"{journal}.lock").unlink(missing_ok=True)
-    backend = Journal(str(journal), lock_obj=optuna.storages.journal.JournalFileOpenLock(str(journal)))
-    return optuna.storages.JournalStorage(backend), backend.sync
 
 
 class FinishedTrials:
@@ -156,37 +121,3 @@ class TrialSampler(optuna.samplers.TPESampler):
         samples = below.sample(self._rng.rng, self._n_ei_candidates)
         best = self._compare(samples, self._compute_acquisition_func(samples, below, above))
         return {name: distribution.to_external_repr(best[name]) for name, distribution in search_space.items()}
-
-
-def rungs(config: TrialConfig, reduction_factor: int) -> tuple[int, ...]:
-    """Steps at which trials are compared, ascending: the first evaluations at or after length / factor^k."""
-    points = config.evaluation_points()
-    found: set[int] = set()
-    wanted = config.pictures / reduction_factor
-    while wanted * reduction_factor > points[0]:
-        step = next(point for point in points if point >= wanted)
-        if step < config.pictures:
-            found.add(step)
-        wanted /= reduction_factor
-    return tuple(sorted(found))
-
-
-class RungPruner(optuna.pruners.BasePruner):
-    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) as a pure function of the stored values.
-
-    At a rung, the best ``1/reduction_factor`` of all trials that have reached it go on; fewer trials than ``reduction_factor`` all go on.
-    Optuna's own pruner keeps in the storage that a rung was passed before it answers, so a kill in between would let a bad trial go on.
-    """
-
-    def __init__(self, rungs: tuple[int, ...], reduction_factor: int) -> None:
-        self.rungs = rungs
-        self.reduction_factor = reduction_factor
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        step = trial.last_step
-        if step not in self.rungs:
-            return False
-        reached = [t.intermediate_values[step] for t in study.get_trials(deepcopy=False) if step in t.intermediate_values]
-        if len(reached) < self.reduction_factor:
-            return False
-        return trial.intermediate_values[step] < sorted(reached, reverse=True)[len(reached) // self.reduction_factor - 1]

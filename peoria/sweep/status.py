@@ -3,7 +3,9 @@
 import time
 from pathlib import Path
 
-from peoria.records.trials import best_of, is_finished, read_definition, read_trials, sweep_folder
+from peoria.records.folder import is_finished, read_definition, sweep_folder
+from peoria.records.selection import best_of
+from peoria.records.trials import read_trials
 from peoria.sweep.lock import holder
 
 

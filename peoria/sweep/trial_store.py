@@ -19,17 +19,18 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from peoria.config.paper_recipe import paper_label, paper_points
-from peoria.config.sweep import Sweep, TrialConfig
-from peoria.sweep.follow_ups import TARGET_METRICS, probes
-from peoria.sweep.sampler import RungPruner, TrialSampler, open_storage, rungs
-from peoria.tracking.curves import point_line, read_points
+from peoria.config.sweep import Sweep
+from peoria.config.trial import TrialConfig, trial_label
+from peoria.records.folder import CONFIG, JOURNAL, OUTCOME, POINTS, write_json
+from peoria.records.points import point_line, read_points
+from peoria.records.selection import TARGET_METRICS
+from peoria.sweep.follow_ups import probes
+from peoria.sweep.pruner import RungPruner, rungs
+from peoria.sweep.sampler import TrialSampler
+from peoria.sweep.storage import open_storage
 from peoria.training.checkpoint import CHECKPOINT, MODEL, MODEL_CARD
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
-JOURNAL = "study.journal"
-POINTS = "points.jsonl"
-OUTCOME = "outcome.json"
-CONFIG = "config.json"
 NUM_KEPT_MODELS = 3
 WORKER_RETRIES = 3  # of one trial whose worker died
 FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is handed out
@@ -335,15 +336,3 @@ def rank(trial: FrozenTrial) -> tuple[float, int]:
     """Sorts finished trials, the best first, the earlier one first among equals."""
     assert trial.value is not None
     return -trial.value, trial.number
-
-
-def trial_label(key: str, config: TrialConfig) -> str:
-    cut = "no cut" if config.outlier_sd is None else f"{config.outlier_sd:g} sd"
-    trunk = ", frozen trunk" if config.trunk == "frozen" else ""
-    part = f", {config.subset}" if config.subset else ""
-    order = ", fixed order" if config.order == "fixed" else ""
-    return f"{key} {config.task} lr {config.learning_rate:.1e} ×{config.head_multiplier:.0f} {cut}{trunk}{part}{order}"
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_atomic(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())

@@ -1,10 +1,8 @@
 """Curves as MLflow is to hold them: finite values, few enough points, and each point able to tell its own step."""
 
-import json
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeGuard
 
 MAX_POINTS = 500  # a curve; MLflow's chart view becomes slow above
@@ -16,19 +14,6 @@ MARKERS = {"pictures_seen", "trials_ended"}  # every point carries one, its own 
 class CurvePoint:
     step: int  # pictures seen; on the sweep itself, trials ended
     metrics: dict[str, float]  # finite, with the marker
-
-
-def read_points(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The whole lines of a journal, steps ascending; a line torn by a kill, and a step that was written again after it, are left out."""
-    found: list[tuple[int, dict[str, Any]]] = []
-    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
-        try:
-            point = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
-            continue
-        if isinstance(point, dict) and (not found or point["step"] > found[-1][0]):
-            found.append((int(point["step"]), point["metrics"]))
-    return found
 
 
 def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[CurvePoint]:
@@ -71,7 +56,3 @@ def mlflow_name(key: str) -> str:
 
 def is_finite(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def point_line(step: int, values: dict[str, float]) -> str:
-    return json.dumps({"step": step, "metrics": values}, sort_keys=True, allow_nan=False) + "\n"

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from peoria.tracking.projection import Delivered, Tracker
@@ -57,3 +58,25 @@ class Projector:
             return False
         self.error = ""
         return True
+
+
+class Following:
+    """``with Following(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
+
+    def __init__(self, folder: Path, uri: str | None, say: Callable[[str], None]) -> None:
+        """
+        Args:
+            uri: where MLflow is; None: nowhere.
+        """
+        self.undelivered: str | None = None  # what MLflow has not got yet, once the block has ended
+        self._say = say
+        self._projector = None if uri is None else Projector(Tracker(uri), folder)
+
+    def __enter__(self) -> "Following":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._projector is not None:
+            self.undelivered = self._projector.close()
+            if self.undelivered:
+                self._say(f"  MLflow has not got everything yet: {self.undelivered}")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from peoria.errors import PeoriaError
-from peoria.tracking.curves import MAX_KEYS, CurvePoint, curve, is_finite, mlflow_name, read_points, thinned
+from peoria.records.points import read_points
+from peoria.tracking.curves import MAX_KEYS, CurvePoint, curve, is_finite, mlflow_name, thinned
 from peoria.tracking.redact import scrub, scrub_text
 
 MAX_CHARS = 500  # a value

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peoria.errors import SweepError
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
 if TYPE_CHECKING:
     import torch

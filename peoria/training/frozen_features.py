@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from peoria.config.sweep import TrialConfig
-from peoria.data.dataset import Batches, SplitData
+from peoria.config.trial import TrialConfig
+from peoria.data.batches import Batches
+from peoria.data.dataset import SplitData
 from peoria.data.images import CROP_PX
 from peoria.errors import WeightsError
 from peoria.training.evaluate import fill_centre
-from shards.cache.decoded import built_once
+from shards.cache.mapped import built_once
 
 if TYPE_CHECKING:
     import torch
@@ -43,7 +44,7 @@ class FrozenTrunk:
         ``CENTRE``, [N, 1, F]. Row i is picture i of ``split``.
 
         The crops depend on the data alone, so all trials see the same. Built once into a file of ``folder``, named by a digest over all that
-        decides the numbers; into memory where there is no folder. ``budget_bytes`` as :func:`shards.cache.decoded.built_once`.
+        decides the numbers; into memory where there is no folder. ``budget_bytes`` as :func:`shards.cache.mapped.built_once`.
 
         Raises:
             WeightsError: a feature that is not finite, or larger than float16 can hold.

@@ -14,15 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from peoria.config.sweep import TrialConfig
-from peoria.data.dataset import Batches, Dataset
+from peoria.config.trial import TrialConfig
+from peoria.data.batches import Batches
+from peoria.data.dataset import Dataset
 from peoria.data.subsets import subset_mask
 from peoria.data.targets import counts, kept_by_cut
 from peoria.errors import DivergedError
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_checkpoint, save_checkpoint, save_model
 from peoria.training.evaluate import network_metrics, objective_name
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
 VAL_SCORES = "val_scores.npz"
 Point = tuple[int, dict[str, float]]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from peoria.config.sweep import TrialConfig
-from peoria.data.dataset import Batches, Dataset, SplitData
+from peoria.config.trial import TrialConfig
+from peoria.data.batches import Batches
+from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import CROP_PX
 from peoria.data.prefetch import Feeder
 from peoria.models import PopularityNet

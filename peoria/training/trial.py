@@ -9,7 +9,7 @@ from typing import Any
 
 from filelock import FileLock
 
-from peoria.config.sweep import TrialConfig
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, open_dataset
 from peoria.errors import DivergedError
 from peoria.training.gpu import breaks_process, cap_memory, memory_text

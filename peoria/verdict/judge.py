@@ -4,67 +4,22 @@ Pure: the same scores, labels and seed give the same bytes, on any day and any m
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from peoria.baselines.context import NAME as CONTEXT
-from peoria.baselines.fit import age_days
 from peoria.errors import ReportError
+from peoria.records.folder import rounded
 from peoria.stats import bootstrap, confounds, metrics
-from peoria.stats.estimates import MIN_EFFECTIVE, MIN_OWNERS
+from peoria.stats.estimates import LEVEL, MIN_EFFECTIVE, MIN_OWNERS, Estimate, holm
 from peoria.stats.metrics import Floats
+from peoria.verdict.predictors import BASELINES, CHEAP, KINDS, PredictorScores
 from peoria.verdict.sentences import TARGETS, headline, lines, notes
-from shards.labels import Labels
+from shards.labels import Labels, age_days
 
-LEVEL = 0.95
 MIN_DATED = 100  # pictures with a date, for a spline of 7 numbers
 PAIR_DAYS = 30.0
-Kind = Literal["recipe", "shipped", "paper", "learned", "context", "combined", "trivial", "oracle"]
-KINDS: tuple[Kind, ...] = ("recipe", "shipped", "paper", "learned", "context", "combined", "trivial", "oracle")
-BASELINES = ("learned", "context", "trivial")
-CHEAP = ("colour-ridge", "frozen-trunk-ridge")  # what a deep net has to be worth more than
-
-
-@dataclass(frozen=True)
-class PredictorScores:
-    """One predictor on the test split. ``views`` and ``favorites`` are the same array for a network, and ``None`` for a constant."""
-
-    name: str
-    label: str
-    kind: Kind  # recipe: a trial's settings trained again with fresh seeds; oracle: a perfect reader of planted pictures
-    views: np.ndarray | None  # float64 [N], of a recipe [S, N], one row a seed
-    favorites: np.ndarray | None  # likewise
-    losses: dict[str, float] = field(default_factory=dict)
-
-    def score(self, target: str) -> np.ndarray | None:
-        """Of ``views`` or ``favorites``: float64 [S, N], one row for what is no recipe."""
-        found = self.views if target == "views" else self.favorites
-        return None if found is None else np.atleast_2d(np.asarray(found, np.float64))
-
-
-class Estimate(NamedTuple):
-    """A number, its bootstrap samples [B], and how many owners they are worth (`metrics.effective_owners`)."""
-
-    value: float
-    samples: Floats
-    effective: float
-
-    def __sub__(self, other: "Estimate") -> "Estimate":
-        return Estimate(self.value - other.value, self.samples - other.samples, self.effective)
-
-    def plain(self) -> dict[str, float]:
-        low, high = bootstrap.interval(self.samples, LEVEL, num_units=self.effective)
-        return {"value": self.value, "low": low, "high": high}
-
-    def above(self, chance: float, level: float = LEVEL) -> bool:
-        return bootstrap.interval(self.samples, level, num_units=self.effective)[0] > chance
-
-    @property
-    def detectable(self) -> float:
-        """The smallest true effect that this split shows in 4 cases of 5, from the standard error of this very number."""
-        return metrics.detectable(float(self.samples.std()))
 
 
 Estimates = dict[str, dict[str, Estimate]]  # measure → predictor → estimate
@@ -248,16 +203,6 @@ def _single_trials(pooled: Mapping[str, Estimate], predictors: Sequence[Predicto
     ]
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down correction (1979) of p-values, in their order: the family-wise error rate holds whatever ties them together."""
-    found = [0.0] * len(p_values)
-    largest = 0.0
-    for rank, place in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        found[place] = largest
-    return found
-
-
 def _test(labels: Labels) -> dict[str, Any]:
     """Counts of the test split, and the smallest effect that it could have shown."""
     known = np.asarray(labels.owners).astype(str) != ""
@@ -304,14 +249,3 @@ def _check(scores: Mapping[str, PredictorScores], labels: Labels, winners: Mappi
         problems.append(f"views: {len(labels):,} test pictures with one number of views; at least 3 pictures with different views are needed")
     if problems:
         raise ReportError(*problems)
-
-
-def rounded(value: Any) -> Any:
-    """Floats to 6 decimals, so that the last bits of another processor do not show; −0.0 as 0.0."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    return round(float(value), 6) + 0.0 if isinstance(value, (float, np.floating)) else value

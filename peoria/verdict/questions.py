@@ -6,19 +6,18 @@ from typing import Any
 import numpy as np
 
 from peoria.baselines.context import NAME as CONTEXT
-from peoria.baselines.context import on_top_of_context
 from peoria.data.subsets import Subset
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
-from peoria.stats.estimates import Resampling, num_units
+from peoria.stats.combine import on_top_of_context
+from peoria.stats.estimates import Estimate, Resampling, num_units
 from peoria.stats.learning_curve import CurvePoint, HeldOut, leak, learning_curve
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.strata import calibration, within_months
-from peoria.verdict.judge import Estimate
+from peoria.verdict.judged import Judged
 from peoria.verdict.scores import Scored
-from peoria.verdict.test_split import Judged
 
 MIN_LATER = 100  # pictures of test after the cutoff, for the time split
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from peoria.verdict.judge import PredictorScores
+from peoria.verdict.predictors import PredictorScores
+from shards.files import write_atomic
 from shards.labels import Labels
-from shards.manifest import write_atomic
 
 SCORES = "test_scores.npz"
 COLUMNS = ("keys", "ids", "owners", "views", "favorites", "comments", "uploaded_at", "observed_at", "tags")

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from shards.errors import DamagedShardError, ShardsError
+from shards.files import write_atomic
 from shards.inspection.histograms import draw
-from shards.manifest import LEDGER, NEAR_DUPLICATES, SPLITS, write_atomic
+from shards.manifest import LEDGER, NEAR_DUPLICATES, SPLITS
 from shards.read.openings import TestOpening
 from shards.read.shard_set import ShardSet
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from shards.digests import pictures_sha256
 from shards.errors import ShardsError
+from shards.labels import read_labels
 from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, Shard
 from shards.read.openings import OPENINGS, openings
-from shards.read.shard_set import NUM_THREADS, read_labels
+from shards.read.shard_set import NUM_THREADS
 from shards.read.tar_index import MappedShard, check_paths
 
 _PACK_AGAIN = "the one that was packed"

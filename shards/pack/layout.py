@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from shards.errors import ShardsError
+from shards.images.near_duplicates import near_duplicates
 from shards.manifest import SPLITS, Split, SplitRule
 from shards.pack import splits
 from shards.sources.rows import PictureRow, Rejection
@@ -40,7 +41,7 @@ def lay_out(rows: Sequence[PictureRow], hashes: np.ndarray, quality: np.ndarray,
     split = splits.assign(owners, ids, rule)
     surplus = splits.cap_owners(owners, ids, split, rule)
     left = np.flatnonzero(~surplus)
-    keeper, bits = splits.near_duplicates(hashes[left], quality[left], split[left], rule.near_duplicate_bits)
+    keeper, bits = near_duplicates(hashes[left], quality[left], split[left], rule.near_duplicate_bits)
     keep = ~surplus
     keep[left[keeper >= 0]] = False
     shards = _shards(ids, split, keep, rule, shard_size)

@@ -56,7 +56,7 @@ def ledger_table(
 
 
 def near_duplicates_table(rows: Sequence[PictureRow], splits: Sequence[str | None], i: np.ndarray, j: np.ndarray, bits: np.ndarray) -> pa.Table:
-    """One row for each pair of `shards.pack.splits.near_identical_pairs` among ``rows``; ``splits`` is None for a row that was rejected.
+    """One row for each pair of `shards.images.near_duplicates.near_identical_pairs` among ``rows``; ``splits`` is None for a row that was rejected.
 
     Favourites and dates are there in any case, null where they are not known.
     """

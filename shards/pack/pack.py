@@ -21,7 +21,9 @@ import pyarrow.parquet as pq
 
 from shards.digests import labels_sha256, pictures_sha256
 from shards.errors import ShardsError
-from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, PictureRule, Shard, Source, SplitRule, write_atomic
+from shards.files import write_atomic
+from shards.images.near_duplicates import near_identical_pairs
+from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, PictureRule, Shard, Source, SplitRule
 from shards.pack import splits, staging
 from shards.pack.layout import MAX_SHARD_SIZE, PlannedShard, lay_out
 from shards.pack.ledger import labels_table, ledger_table, near_duplicates_table
@@ -155,7 +157,7 @@ def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, pr
     ledger = ledger_table(rejections, kept, keys, kept_splits, known)
     assert ledger["row"].to_pylist() == list(range(table.num_rows)), "every row of the table is a line of the ledger, once"
     # Of all pictures that could be read: nearly every pair across splits has lost one of the two by now.
-    pairs = splits.near_identical_pairs(hashes, quality, np.array([row.owner for row in rows], dtype=object), plan.split_rule.near_duplicate_bits)
+    pairs = near_identical_pairs(hashes, quality, np.array([row.owner for row in rows], dtype=object), plan.split_rule.near_duplicate_bits)
     split_of = dict(zip(places, kept_splits, strict=True))
     copies = near_duplicates_table(rows, [split_of.get(place) for place in range(len(rows))], *pairs)
     files = {LABELS: parquet_bytes(labels), LEDGER: parquet_bytes(ledger), NEAR_DUPLICATES: parquet_bytes(copies)}

@@ -11,7 +11,6 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import stat
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -24,12 +23,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from shards.errors import ShardsError
-from shards.manifest import PictureRule, write_atomic
+from shards.fetch import read_file
+from shards.files import write_atomic
+from shards.manifest import PictureRule
 from shards.sources.rows import PictureRow
 
 STAGING = ".staging"
 CHUNK_ROWS = 200
-MAX_FILE_BYTES = 256 * 2**20
 _LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "simplejpeg", "webdataset")  # these decide the bytes
 _SCHEMA = pa.schema(
     [
@@ -137,7 +137,7 @@ def _prepare_chunk(staging: Path, number: int, rows: list[tuple[int, str]], fold
     offset = 0
     for row, path in rows:
         try:
-            data = _read_file(folder / path)
+            data = read_file(folder / path)
             made = prepare(data, rule)
         except PictureError as error:
             lines.append({"row": row, "reason": error.reason, "detail": f"{path}: {error.detail}"})
@@ -159,23 +159,6 @@ def _prepare_chunk(staging: Path, number: int, rows: list[tuple[int, str]], fold
         offset += len(made.jpeg)
     write_atomic(_path(staging, number, "jpegs"), b"".join(jpegs))
     write_atomic(_path(staging, number, "parquet"), parquet_bytes(pa.Table.from_pylist(lines, _SCHEMA)))
-
-
-def _read_file(path: Path) -> bytes:
-    """Raises PictureError, without the folder in its text: the ledger is the same wherever the set is packed."""
-    from shards.images.square import PictureError
-
-    try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):  # a pipe would never end, a folder has no bytes
-            raise PictureError("not_a_file", "a folder or a device; a file")
-        if found.st_size > MAX_FILE_BYTES:
-            raise PictureError("too_many_bytes", f"{found.st_size} bytes; at most {MAX_FILE_BYTES}")
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        raise PictureError("missing_file", "no such file; a file in the folder of the pictures") from None
-    except OSError as error:
-        raise PictureError("unreadable_file", f"{error.strerror}; a file that can be read") from None
 
 
 def parquet_bytes(table: pa.Table) -> bytes:

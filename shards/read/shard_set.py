@@ -1,7 +1,6 @@
 """A packed set as arrays: labels, and decoded pictures in the same order. Nothing damaged is handed out, and no test row without an opening."""
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -13,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from shards.digests import labels_sha256
 from shards.errors import DamagedShardError, ShardsError, TestSplitClosedError
-from shards.labels import Labels
+from shards.labels import Labels, labels_of, read_labels
 from shards.manifest import LABELS, SPLITS, Manifest, Shard
 from shards.read.openings import TestOpening, openings
 from shards.read.tar_index import MappedShard, check_paths, shard_path
@@ -53,7 +51,7 @@ class ShardSet:
 
         self.check_open(split, opening)
         rows = self.table.filter(pc.equal(self.table["split"], split)).sort_by("key")
-        return _labels(rows, self.manifest.source.kept_columns)
+        return labels_of(rows, self.manifest.source.kept_columns)
 
     def check_open(self, split: str, opening: TestOpening | None) -> None:
         """Raises TestSplitClosedError for "test" unless ``opening`` is on record for these data."""
@@ -134,53 +132,6 @@ class ShardSet:
         if num_bytes != shard.bytes:
             return f"{path}: {num_bytes} bytes; {shard.bytes} bytes were packed"
         return "" if found == shard.sha256 else f"{path}: sha256 {found[:16]}…; {shard.sha256[:16]}… was packed"
-
-
-def read_labels(root: Path, manifest: Manifest) -> "pa.Table":
-    """labels.parquet, all splits. Raises DamagedShardError where its rows are not those that were packed."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    path = root / LABELS
-    try:
-        table = pq.read_table(io.BytesIO(path.read_bytes()))
-    except (OSError, pa.ArrowException) as error:
-        raise DamagedShardError(f"{path}: {str(error).splitlines()[0]}; the table that was packed", hint="fetch it again, or pack again") from None
-    if (found := labels_sha256(table)) != manifest.labels_sha256:
-        raise DamagedShardError(f"{path}: rows of sha256 {found[:16]}…; {manifest.labels_sha256[:16]}… was packed", hint="pack again")
-    return table
-
-
-def _labels(rows: "pa.Table", kept_columns: Iterable[str]) -> Labels:
-    def text(name: str) -> np.ndarray:
-        return np.array(rows[name].to_pylist(), dtype=np.str_)
-
-    def count(name: str) -> np.ndarray | None:
-        return rows[name].to_numpy().astype(np.int64) if name in rows.column_names else None
-
-    def moment(name: str) -> np.ndarray | None:
-        return rows[name].to_numpy().astype("datetime64[s]") if name in rows.column_names else None
-
-    views = count("views")
-    assert views is not None
-    return Labels(
-        keys=text("key"),
-        ids=text("id"),
-        owners=text("owner"),
-        views=views,
-        favorites=count("favorites"),
-        comments=count("comments"),
-        uploaded_at=moment("uploaded_at"),
-        observed_at=moment("observed_at"),
-        tags=text("tags") if "tags" in rows.column_names else None,
-        extra={name: _objects(rows[name].to_pylist()) for name in kept_columns},
-    )
-
-
-def _objects(values: list[object]) -> np.ndarray:
-    column = np.empty(len(values), dtype=object)
-    column[:] = values
-    return column
 
 
 def take_rows(path: Path, names: list[str], places: dict[str, int]) -> list[int]:

@@ -15,8 +15,9 @@ from typing import Any
 import optuna
 import pytest
 
-from peoria.records.trials import TrialRecord, read_trials, winners_of
-from peoria.tracking.curves import read_points
+from peoria.records.points import read_points
+from peoria.records.selection import winners_of
+from peoria.records.trials import TrialRecord, read_trials
 
 pytestmark = pytest.mark.slow
 

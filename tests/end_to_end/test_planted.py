@@ -20,7 +20,6 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
-from peoria.baselines.fit import age_days
 from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Point, Sweep
 from peoria.data.dataset import open_dataset
@@ -28,12 +27,13 @@ from peoria.data.synthetic import PLANTS, plant
 from peoria.data.targets import counts, kept_by_cut
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
-from peoria.sweep.run import RunOptions, SweepResult, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
 from peoria.verdict.judge import PAIR_DAYS
 from peoria.verdict.scores import SCORES
 from peoria.verdict.sentences import all_said
-from shards.labels import Labels
+from shards.labels import Labels, age_days
 from shards.pack.pack import pack
 from shards.read.openings import OPENINGS, openings
 from tests.helpers.many_sweeps import SHARED, SPACE

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from peoria.report.build import report
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from tests.helpers.small import small_sweep
 
 pytestmark = pytest.mark.slow

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from peoria.config.sweep import TrialConfig
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import SplitData
 from peoria.data.images import Pictures
 from peoria.models import PopularityNet, build

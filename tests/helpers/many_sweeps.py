@@ -15,8 +15,10 @@ from peoria.data.images import ArrayPictures
 from peoria.data.synthetic import Weights, plant
 from peoria.records.trials import read_trials
 from peoria.report.build import report
-from peoria.sweep.run import RunOptions, run_sweep
-from peoria.verdict.test_split import Judged, network_score
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
+from peoria.verdict.judged import Judged
+from peoria.verdict.predictors import network_score
 from shards.images.square import decode_square
 from shards.manifest import PictureRule
 from shards.pack.pack import pack

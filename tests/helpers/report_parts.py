@@ -9,13 +9,14 @@ from unittest import mock
 import numpy as np
 
 from peoria.paper.replication import remade
+from peoria.records.folder import rounded
 from peoria.records.trials import TrialRecord
-from peoria.report.contact_sheets import sheet_rows, sheets
+from peoria.report.contact_sheets import sheets
 from peoria.stats.estimates import Resampling
 from peoria.verdict import questions
-from peoria.verdict.judge import rounded
+from peoria.verdict.contact_rows import sheet_rows
+from peoria.verdict.judged import Judged
 from peoria.verdict.scores import Scored
-from peoria.verdict.test_split import Judged
 from shards.labels import Labels
 from tests.helpers.worlds import judged, world
 

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from peoria.config.space import LogUniform, Space
-from peoria.config.sweep import Sweep, TrialConfig
+from peoria.config.sweep import Sweep
+from peoria.config.trial import TrialConfig
 
 
 def trial_config(**changes: object) -> TrialConfig:

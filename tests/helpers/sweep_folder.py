@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from shards.manifest import write_atomic
+from shards.files import write_atomic
 
 STARTED = 1_700_000_000.0
 IDENTITY = "ab" * 32

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from peoria.verdict.judge import PredictorScores, judge
+from peoria.verdict.judge import judge
+from peoria.verdict.predictors import PredictorScores
 from peoria.verdict.sentences import all_said
 from shards.labels import Labels
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from peoria.cli import EXIT_USER_ERROR, main, parser
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from shards.read.openings import openings
 from tests.helpers.small import small_sweep
 

@@ -3,10 +3,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from peoria.baselines.context import _parts, combine, context_baseline, on_top_of_context, time_of_upload
+from peoria.baselines.context import _parts, context_baseline, time_of_upload
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import ArrayPictures
 from peoria.errors import PeoriaError
+from peoria.stats.combine import combine, on_top_of_context
 from peoria.stats.estimates import Resampling
 from peoria.stats.metrics import spearman
 from shards.labels import Labels

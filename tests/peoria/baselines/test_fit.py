@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peoria.baselines.fit import all_baselines, colour_and_edges, random_score, trivial
+from peoria.baselines.fit import random_score, trivial
+from peoria.baselines.image import colour_and_edges
+from peoria.baselines.suite import all_baselines
 from peoria.data.dataset import Dataset, SplitData, open_dataset
 from peoria.data.images import ArrayPictures
 from peoria.data.synthetic import PLANTS, plant

@@ -6,7 +6,8 @@ import pytest
 
 from peoria.config.paper_recipe import PAPER, paper_label, paper_points
 from peoria.config.space import LogUniform, Space
-from peoria.config.sweep import Point, Sweep, TrialConfig, load_sweep
+from peoria.config.sweep import Point, Sweep, load_sweep
+from peoria.config.trial import TrialConfig
 from peoria.errors import ConfigError
 from tests.helpers.small import trial_config
 

@@ -12,28 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
-from peoria.baselines.fit import colour_and_edges
-from peoria.data.controls import (
-    GLOBAL,
-    NUM_MEASURES,
-    TOP,
-    WARMTH,
-    WORDS,
-    Control,
-    control_name,
-    hand_out,
-    measure,
-    noise_pictures,
-    normal_scores,
-    refuse_control,
-    seen_in_pictures,
-)
+from peoria.baselines.image import colour_and_edges
+from peoria.data.control_signals import GLOBAL, NUM_MEASURES, TOP, WARMTH, measure, noise_pictures, seen_in_pictures
+from peoria.data.controls import WORDS, Control, control_name, hand_out, refuse_control
 from peoria.data.dataset import Dataset, SplitData, open_dataset, open_split
 from peoria.data.images import CROP_PX, ArrayPictures
 from peoria.errors import ConfigError
-from peoria.serving.predict import export
-from peoria.stats.metrics import spearman
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.serving.export import export
+from peoria.stats.metrics import normal_scores, spearman
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from shards.labels import Labels
 from shards.read.openings import open_test
 from shards.read.shard_set import ShardSet
@@ -237,7 +225,7 @@ def test_what_is_measured_is_measured_once_a_node(planted_shards: Path, tmp_path
     def refuse(*_: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("peoria.data.controls.measure", refuse)
+    monkeypatch.setattr("peoria.data.control_signals.measure", refuse)
     again = open_dataset(planted_shards, tmp_path, control="plant-arrangement-0.2")  # another control, the same measures
     assert again.train.oracle is not None
     assert (again.train.labels.views != first.train.labels.views).any()

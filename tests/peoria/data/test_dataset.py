@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peoria.data.dataset import Batches, Dataset, SplitData, open_dataset, open_split
+from peoria.data.batches import Batches
+from peoria.data.dataset import Dataset, SplitData, open_dataset, open_split
 from peoria.data.images import CROP_PX, ArrayPictures, ShardPictures
 from shards.read.shard_set import ShardSet
 

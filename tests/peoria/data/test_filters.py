@@ -12,8 +12,10 @@ from peoria.data.dataset import Dataset, open_dataset, open_split
 from peoria.data.filters import Where, tags_of, view_identity, view_labels, view_rows, view_slug
 from peoria.data.images import CROP_PX, TakenPictures
 from peoria.errors import ConfigError, SweepError
-from peoria.records.trials import best_of, read_trials
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.records.selection import best_of
+from peoria.records.trials import read_trials
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from shards.labels import Labels
 from shards.read.shard_set import ShardSet
 from tests.helpers.small import small_sweep

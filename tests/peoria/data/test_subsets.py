@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from peoria.baselines.fit import all_baselines
+from peoria.baselines.suite import all_baselines
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.subsets import Subset, complement, subset_mask, uniform
 from peoria.data.targets import kept_by_cut
@@ -105,7 +105,7 @@ def test_a_trial_on_a_subset_is_the_trial_of_a_study_that_has_no_more(dataset: D
 
 
 def test_a_frozen_trunk_is_seen_once_for_all_subsets_and_only_its_rows_are_drawn(here: Dataset, weights: Path, tmp_path: Path) -> None:
-    from peoria.data.dataset import Batches
+    from peoria.data.batches import Batches
 
     drawn: list[np.ndarray] = []
     plain = Batches.draw

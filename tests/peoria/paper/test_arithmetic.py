@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from peoria.paper import arithmetic
+from peoria.paper import arithmetic, printed
 from peoria.paper.claims import BEGIN, END, PAGE, claims, filled, generated
 from peoria.stats.metrics import half_mse
 from peoria.tasks import get_task
@@ -58,7 +58,7 @@ def test_ties_fall_as_in_the_hybrid_task() -> None:
 
 
 def test_no_counts_have_a_smaller_sd_than_the_maximum_forces() -> None:
-    row, num = arithmetic.TABLE_1["views"], 5000
+    row, num = printed.TABLE_1["views"], 5000
     least = arithmetic.forced_sd(row, num)
     rest = (row.mean * num - row.max) / (num - 1)
     values = np.append(np.full(num - 1, rest), row.max)
@@ -72,12 +72,12 @@ def test_no_counts_have_a_smaller_sd_than_the_maximum_forces() -> None:
 
 def test_the_tables_sd_needs_more_pictures_than_there_are() -> None:
     for name in ("views", "favorites"):
-        row = arithmetic.TABLE_1[name]
+        row = printed.TABLE_1[name]
         needed = arithmetic.needed_num(row)
         best = row._replace(mean=row.mean + 0.005)
         assert arithmetic.forced_sd(best, needed) <= row.sd + 0.005 < arithmetic.forced_sd(best, needed - 1)
-        assert needed > arithmetic.NUM_COLLECTED
-    assert arithmetic.needed_num(arithmetic.TABLE_1["comments"]) < arithmetic.NUM_ANALYSED
+        assert needed > printed.NUM_COLLECTED
+    assert arithmetic.needed_num(printed.TABLE_1["comments"]) < printed.NUM_ANALYSED
 
 
 def test_the_largest_share_beyond_six_sd() -> None:
@@ -88,7 +88,7 @@ def test_the_largest_share_beyond_six_sd() -> None:
 
 
 def test_a_lognormal_of_given_moments_and_its_cut() -> None:
-    row = arithmetic.TABLE_1["views"]
+    row = printed.TABLE_1["views"]
     mu, sigma = arithmetic.lognormal(row.mean, row.sd)
     assert math.exp(mu + sigma**2 / 2) == pytest.approx(row.mean)
     assert row.mean * math.sqrt(math.expm1(sigma**2)) == pytest.approx(row.sd)
@@ -134,7 +134,7 @@ def test_table_2_as_a_matrix() -> None:
 
 
 def test_what_the_share_of_favourites_scores() -> None:
-    p = arithmetic.NUM_FAVORITED / arithmetic.NUM_ANALYSED
+    p = printed.NUM_FAVORITED / printed.NUM_ANALYSED
     fitted = get_task("classification").fit(y := np.repeat([1.0, 0.0], [43_071, 350_620]), y, "raw", "favorites")
     prior = next(constant for constant in fitted.constants(len(y)) if constant.name == "prior")
     found = fitted.losses(prior.prediction, y)
@@ -186,7 +186,7 @@ def test_the_readings_of_87_000() -> None:
 
 def test_no_batch_fits_both_statements_on_length() -> None:
     for batch_size in range(1, 1000):
-        planned, run = (arithmetic.passes(n, batch_size, arithmetic.NUM_ANALYSED) for n in (20_000, 6_000))
+        planned, run = (arithmetic.passes(n, batch_size, printed.NUM_ANALYSED) for n in (20_000, 6_000))
         assert not (4 < planned < 4.5 and 1.4 < run < 1.6)
     assert arithmetic.passes(20_000, arithmetic.batch_for(4.1, 20_000, 393_691), 393_691) == pytest.approx(4.1)
 
@@ -204,7 +204,7 @@ def test_the_side_of_the_last_map(padded: bool, stride_5: int) -> None:
 
 def test_a_rate_on_raw_views_and_on_standardised_ones() -> None:
     """Two layers under the squared loss: the trunk's rate scales with the variance, the head's does not scale at all."""
-    sd, rate = arithmetic.TABLE_1["views"].sd, 1e-8
+    sd, rate = printed.TABLE_1["views"].sd, 1e-8
     random = np.random.default_rng(0)
     x, t = random.standard_normal((64, 6)), random.standard_normal(64)
     trunk_start, head_start = random.standard_normal((6, 4)) * 0.3, random.standard_normal(4) * 0.3

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from peoria.report.page import plain, render_report
-from peoria.report.question_charts import charts, tail
+from peoria.report.paper_charts import tail
+from peoria.report.question_charts import charts
 from peoria.verdict.sentences import estimate, number
 from tests.helpers.pages import text_of
 from tests.helpers.report_parts import parts

@@ -10,10 +10,12 @@ import pytest
 
 from peoria.config.sweep import Sweep
 from peoria.data.images import ArrayPictures
-from peoria.records.trials import best_of, read_trials, winners_of
-from peoria.sweep.follow_ups import OWNER_SHARES, probes, time_cutoff, winners
+from peoria.records.selection import best_of, winners, winners_of
+from peoria.records.trials import read_trials
+from peoria.sweep.follow_ups import OWNER_SHARES, probes, time_cutoff
 from peoria.sweep.trial_store import TrialBook
-from peoria.verdict.test_split import Judged, network_score, val_score
+from peoria.verdict.judged import Judged
+from peoria.verdict.predictors import network_score, val_score
 from tests.helpers.played import STEPS, message, run
 from tests.helpers.small import small_sweep, trial_config
 from tests.helpers.worlds import world

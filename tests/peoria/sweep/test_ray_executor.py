@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 import torch
 
-from peoria.config.sweep import TrialConfig
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset
 from peoria.models import build
 from peoria.records.trials import read_trials
 from peoria.sweep import ray_executor
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from peoria.sweep.trial_store import TrialBook
 from peoria.training.loop import Report
 from tests.helpers.small import small_sweep
@@ -42,7 +43,7 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     # The same sweep where every trial fails: it stops by itself, and says why.
     gone = sweep.model_copy(update={"name": "gone", "trials": 50})
     home = Path("home2")
-    monkeypatch.setattr("peoria.sweep.run.write_baselines", lambda *_: (tmp_path / "tiny.pth").unlink())
+    monkeypatch.setattr("peoria.sweep.baselines.write_baselines", lambda *_: (tmp_path / "tiny.pth").unlink())
     result = run_sweep(gone, RunOptions(home=home, concurrent=2, tracking="off"), said.append)
     assert not result.complete
     assert result.exit_code == 3

@@ -17,10 +17,13 @@ import pytest
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import Dataset
 from peoria.errors import ConfigError, SweepError
-from peoria.records.trials import best_of, is_finished, read_trials
+from peoria.records.folder import is_finished
+from peoria.records.selection import best_of
+from peoria.records.trials import read_trials
 from peoria.sweep.lock import holder
 from peoria.sweep.plan import make_plan, objective_standard_error, pictures_text
-from peoria.sweep.run import RunOptions, SweepResult, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import SweepResult, run_sweep
 from peoria.sweep.status import status
 from shards.cache.decoded import Outlook
 from shards.errors import DamagedShardError

@@ -12,7 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from peoria.config.sweep import Sweep
-from peoria.sweep.sampler import Journal, TrialSampler
+from peoria.sweep.sampler import TrialSampler
+from peoria.sweep.storage import Journal
 from tests.helpers.small import small_sweep
 
 

@@ -12,7 +12,8 @@ import pytest
 from optuna.trial import TrialState
 
 from peoria.config.sweep import Point, Sweep
-from peoria.sweep.sampler import Journal, RungPruner, rungs
+from peoria.sweep.pruner import RungPruner, rungs
+from peoria.sweep.storage import Journal
 from peoria.sweep.trial_store import TrialBook
 from tests.helpers.played import STEPS, message, run
 from tests.helpers.small import small_sweep, trial_config
@@ -144,7 +145,7 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
 
     monkeypatch.setattr(Journal, "append_logs", dying(Journal.append_logs))
     monkeypatch.setattr(Journal, "sync", dying(sync))
-    monkeypatch.setattr("peoria.sweep.trial_store.write_json", dying(__import__("peoria.sweep.trial_store", fromlist=["write_json"]).write_json))
+    monkeypatch.setattr("peoria.records.folder.write_json", dying(__import__("peoria.sweep.trial_store", fromlist=["write_json"]).write_json))
     monkeypatch.setattr(TrialBook, "_append", dying(TrialBook._append))
     kills, lost, steps = 0, 0, {}
     for _ in range(200):

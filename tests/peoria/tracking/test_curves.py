@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from peoria.tracking.curves import MAX_KEYS, MAX_POINTS, CurvePoint, curve, read_points, thinned
+from peoria.records.points import read_points
+from peoria.tracking.curves import MAX_KEYS, MAX_POINTS, CurvePoint, curve, thinned
 
 
 def points(num: int, every: int = 10) -> list[CurvePoint]:

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peoria.baselines.fit import trunk_features
-from peoria.config.sweep import TrialConfig
+from peoria.baselines.image import trunk_features
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData
 from peoria.errors import WeightsError
 from peoria.stats.metrics import spearman

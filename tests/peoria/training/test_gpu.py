@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from benchmarks.gpu import rounds
-from peoria.data.dataset import Batches, Dataset
+from peoria.data.batches import Batches
+from peoria.data.dataset import Dataset
 from peoria.data.images import CROP_PX, ArrayPictures
 from peoria.data.prefetch import Feeder
 from peoria.data.targets import counts

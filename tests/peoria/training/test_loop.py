@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from peoria.config.sweep import TrialConfig
+from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, open_dataset
 from peoria.data.images import ShardPictures
 from peoria.errors import ConfigError, DivergedError, SweepError

@@ -9,18 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from peoria.config.sweep import TrialConfig
-from peoria.data.dataset import Batches, Dataset
+from peoria.config.trial import TrialConfig, trial_label
+from peoria.data.batches import Batches
+from peoria.data.dataset import Dataset
 from peoria.data.images import CROP_PX
 from peoria.data.targets import counts
 from peoria.errors import SweepError
 from peoria.models import PopularityNet
 from peoria.report.build import report
-from peoria.serving.predict import export
+from peoria.serving.export import export
 from peoria.stats.metrics import spearman
 from peoria.sweep.plan import make_plan, render_plan
-from peoria.sweep.run import RunOptions, run_sweep
-from peoria.sweep.trial_store import trial_label
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from peoria.tasks import get_task
 from peoria.training.checkpoint import CHECKPOINT, MODEL, load_model
 from peoria.training.evaluate import forward_all

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from peoria.errors import ReportError
+from peoria.stats.estimates import holm
 from peoria.stats.metrics import gini, spearman
-from peoria.verdict.judge import PredictorScores, holm, judge
+from peoria.verdict.judge import judge
+from peoria.verdict.predictors import PredictorScores
 from tests.helpers.worlds import judged, said, world
 
 WINNER = "recipe-0007"

@@ -10,19 +10,20 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from peoria.baselines.context import on_top_of_context
 from peoria.records.trials import TrialRecord
 from peoria.report.build import report
 from peoria.report.page import render_report
 from peoria.report.question_charts import charts
 from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
+from peoria.stats.combine import on_top_of_context
 from peoria.stats.estimates import Resampling
 from peoria.stats.metrics import expected_best_of, spearman
 from peoria.stats.strata import calibration, within_months
-from peoria.sweep.run import RunOptions, run_sweep
+from peoria.sweep.resources import RunOptions
+from peoria.sweep.run import run_sweep
 from peoria.verdict import questions
+from peoria.verdict.judged import Judged
 from peoria.verdict.scores import Scored
-from peoria.verdict.test_split import Judged
 from shards.inspection.describe import describe
 from tests.helpers.pages import text_of
 from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, extra, of_paper, parts, probe, searched

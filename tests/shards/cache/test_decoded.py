@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards.cache.decoded import built_once, cache_path, decoded, outlook
+from shards.cache.decoded import cache_path, decoded, outlook
 from shards.cache.files import copies, sidecar_path
+from shards.cache.mapped import built_once
 from shards.errors import DamagedShardError, NoRoomError, ShardsError, TestSplitClosedError
 from shards.manifest import Manifest
 from shards.read.openings import open_test

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards.cache.decoded import built_once, cache_path, decoded
+from shards.cache.decoded import cache_path, decoded
 from shards.cache.files import clear, copies, render
+from shards.cache.mapped import built_once
 from shards.errors import ShardsError
 from shards.read.shard_set import ShardSet
 

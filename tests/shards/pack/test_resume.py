@@ -14,7 +14,8 @@ import pyarrow as pa
 import pytest
 
 from shards.errors import ShardsError
-from shards.manifest import SplitRule, write_atomic
+from shards.files import write_atomic
+from shards.manifest import SplitRule
 from shards.pack import pack as pack_module
 from shards.pack import staging
 from shards.pack.pack import pack

@@ -1,0 +1,113 @@
+"""Two scores of one picture, image and context, joined into one on val and judged on test."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from peoria.errors import PeoriaError
+from peoria.stats.bootstrap import bootstrap_spearman
+from peoria.stats.confounds import bootstrap_given_age, given_age
+from peoria.stats.estimates import MIN_OWNERS, Resampling, num_units
+from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
+from peoria.verdict.sentences import estimate
+
+MIN_PICTURES = 100  # for a spline of 7 numbers
+
+
+@dataclass(frozen=True)
+class Combination:
+    """rank of y ≈ constant + ``context``·rank of the context score + ``image``·rank of the image score, both weights ≥ 0; fitted on val."""
+
+    context: float
+    image: float
+    context_val: Floats  # sorted
+    image_val: Floats  # sorted
+
+    def score(self, context: ArrayLike, image: ArrayLike) -> Floats:
+        """The combined score [N]; a picture's does not depend on which others are asked about. Without a weight for the image, the context's."""
+        if self.image == 0:
+            return np.asarray(context, np.float64)
+        return self.context * _place(self.context_val, context) + self.image * _place(self.image_val, image)
+
+
+def combine(image_val: ArrayLike, context_val: ArrayLike, y_val: ArrayLike) -> Combination:
+    """Fits a `Combination` to val by least squares; ``y_val`` [N] may be views, or 0 and 1.
+
+    Scores enter as ranks, for those of different tasks have different scales and tails. Weights are not negative: each score was
+    trained to rise with y, and one that is read upside down because it happened to fall on val would be luck of val.
+    """
+    from scipy.optimize import nnls
+    from scipy.stats import rankdata
+
+    context, image, y = (np.asarray(column, np.float64) for column in (context_val, image_val, y_val))
+    if not context.shape == image.shape == y.shape:
+        raise PeoriaError(f"val: {len(context):,} context scores, {len(image):,} image scores, {len(y):,} counts; one each a picture is needed")
+    columns = [rankdata(column) / len(y) if rankable(column) else np.zeros(len(y)) for column in (context, image, y)]
+    x_context, x_image, target = (column - column.mean() for column in columns)
+    weights, _ = nnls(np.stack([x_context, x_image], axis=1), target)
+    return Combination(float(weights[0]), float(weights[1]), np.sort(context), np.sort(image))
+
+
+def on_top_of_context(
+    image_val: ArrayLike,
+    context_val: ArrayLike,
+    views_val: ArrayLike,
+    image_test: ArrayLike,
+    context_test: ArrayLike,
+    views_test: ArrayLike,
+    owners_test: ArrayLike,
+    resampling: Resampling,
+) -> dict[str, Any]:
+    """What the image adds to the context: ρ on test with both, combined on val, less ρ with context alone, on the same resamples.
+
+    ``image_given_context`` needs no fit on val: the rank correlation of image score and views with a smooth function of the context score
+    removed from both (`confounds.given_age`). It shows what is there to be added; the difference, what a simple sum gets of it.
+
+    Returns:
+        ``num_val``, ``num_test``, ``num_owners``; ``weights`` {context, image}, of ranks; ``rho_context``, ``rho_image``, ``rho_both``,
+        ``difference`` and ``image_given_context`` {value, low, high}, the last ``None`` below 100 pictures; ``adds``; ``statement``.
+    """
+    combination = combine(image_val, context_val, views_val)
+    scores = {
+        "context": np.asarray(context_test, np.float64),
+        "image": np.asarray(image_test, np.float64),
+        "both": combination.score(context_test, image_test),
+    }
+    samples = bootstrap_spearman(scores, views_test, owners_test, **resampling.draws)
+    values, units = {name: spearman(score, views_test) for name, score in scores.items()}, num_units(owners_test)
+    effective = effective_owners(owners_test)
+    given = None
+    if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
+        drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], owners_test, **resampling.draws)["image"]
+        given = resampling.estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective)
+    difference = resampling.estimate(values["both"] - values["context"], samples["both"] - samples["context"], effective)
+    found: dict[str, Any] = {f"rho_{name}": resampling.estimate(values[name], samples[name], effective) for name in scores}
+    adds = units >= MIN_OWNERS and difference["low"] > 0
+    found |= {
+        "num_val": len(np.asarray(views_val)),
+        "num_test": len(scores["image"]),
+        "num_owners": units,
+        "weights": {"context": combination.context, "image": combination.image},
+        "difference": difference,
+        "image_given_context": given,
+        "adds": adds,
+    }
+    return found | {"statement": _said(found)}
+
+
+def _said(found: dict[str, Any]) -> str:
+    if found["num_owners"] < MIN_OWNERS:
+        return f"Too little to judge what the image adds: {found['num_owners']} owners, where at least {MIN_OWNERS} are needed."
+    text = f"ρ {estimate(found['rho_context'])} from context alone, {estimate(found['difference'], sign=True)} with the image"
+    said = f"The image adds to what is known without it: {text}" if found["adds"] else f"No evidence that the image adds to the context: {text}"
+    given = found["image_given_context"]
+    return f"{said}{'' if given is None else f'; given the context, image and views correlate with ρ = {estimate(given)}'}."
+
+
+def _place(sorted_val: Floats, score: ArrayLike) -> Floats:
+    """The share of val at or below each score, ties half: [N]. A score without a number has the middle."""
+    score = np.asarray(score, np.float64)
+    place = (np.searchsorted(sorted_val, score, "left") + np.searchsorted(sorted_val, score, "right")) / (2 * len(sorted_val))
+    return np.where(np.isfinite(score), place, 0.5)

@@ -1,0 +1,48 @@
+"""Which trials of a finished sweep are taken to the test split, chosen on val alone."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from peoria.records.selection import winners_of
+from peoria.records.trials import TrialRecord
+from peoria.sweep.follow_ups import seed_key
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Which trials of a finished sweep are taken to the test split, chosen on val alone."""
+
+    winners: dict[str, TrialRecord]  # by target
+    paper: list[TrialRecord]
+    seeds: dict[str, list[TrialRecord]]  # by winner: its settings trained again
+    subsets: list[TrialRecord]  # the views' winner again on parts of train
+
+    @classmethod
+    def of(cls, trials: list[TrialRecord]) -> "Judged":
+        done = {trial.key: trial for trial in trials if trial.status == "done"}
+        # A recipe that diverges on a seed is that much worse: left out, only the seeds that went well would be judged.
+        ended = done | {trial.key: trial for trial in trials if trial.status == "diverged"}
+        winners = winners_of(trials)
+        seeds: dict[str, list[TrialRecord]] = {}
+        for winner in winners.values():
+            again = [ended[key] for number in range(1, len(ended) + 1) if (key := seed_key(winner.key, number)) in ended]
+            if again:
+                seeds[winner.key] = again
+        views = winners.get("views")
+        subsets = [trial for trial in done.values() if views is not None and trial.of == views.key and trial.config.get("subset")]
+        return cls(winners, [trial for trial in done.values() if trial.is_paper], seeds, subsets)
+
+    @property
+    def keys(self) -> list[str]:
+        trials = [*self.winners.values(), *self.paper, *(trial for again in self.seeds.values() for trial in again), *self.subsets]
+        return list(dict.fromkeys(trial.key for trial in trials))
+
+    def name(self, target: str) -> str:
+        """Of the predictor that is judged for this target: the recipe, or the trial itself where no seed was trained."""
+        winner = self.winners[target].key
+        return f"recipe-{winner}" if winner in self.seeds else f"trial-{winner}"
+
+
+def signature(sweep: dict[str, Any], judged: Judged) -> dict[str, Any]:
+    """What stored scores belong to: other data or another trial need another opening."""
+    return {"identity": sweep["identity"], "control": sweep["control"], "judged": judged.keys}
