@@ -109,7 +109,6 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                     raise
                 finally:
                     write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
-                    draw_plots(book, folder)
         return SweepResult(folder, book.counts(), book.winners().get("views"), following.undelivered)
 
 
@@ -186,10 +185,3 @@ def progress_line(book: TrialBook, key: str) -> str:
     value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
     error = f"  {outcome['error'].strip().splitlines()[-1][:100]}" if outcome["error"] else ""
     return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
-
-
-def draw_plots(book: TrialBook, folder: Path) -> None:
-    from peoria.report.search_page import sweep_plots
-
-    if any(trial.state.is_finished() for trial in book.searched.get_trials(deepcopy=False)):
-        sweep_plots(book.searched, folder / "report" / "plots")

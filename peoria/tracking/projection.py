@@ -239,7 +239,7 @@ def _deliver_artifacts(client: "MlflowClient", run: TrackedRun, have: _Known) ->
     now = {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in run.artifacts.items()}
     changed = sorted(name for name in now if had.get(name) != now[name])
     for name in changed:
-        client.log_artifact(have.run_id, str(run.artifacts[name]), artifact_path="plots" if name.startswith("plots/") else None)
+        client.log_artifact(have.run_id, str(run.artifacts[name]))
     if changed:
         have.tags["artifacts"] = json.dumps(had | now, sort_keys=True)
         client.set_tag(have.run_id, "artifacts", have.tags["artifacts"])

@@ -42,7 +42,7 @@ class TrackedRun:
 
 def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """(path, modified ns, bytes) of all files that a projection is made of: equal stamps, nothing new."""
-    patterns = ("*.json", "trials/*/*.json", "trials/*/points.jsonl", "baselines/*/baseline.json", "report/*.*", "report/plots/*.html")
+    patterns = ("*.json", "trials/*/*.json", "trials/*/points.jsonl", "baselines/*/baseline.json", "report/*.*")
     files = sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith("."))
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat()))
 
@@ -75,7 +75,6 @@ def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, ove
     if points and (best := max(points, key=lambda point: point[0])[2]):
         tags["best_trial"] = best
     report = [path for path in (folder / "report" / name for name in ("verdict.json", "report.html", "run.json")) if path.is_file()]
-    plots = sorted((folder / "report" / "plots").glob("*.html"))
     return TrackedRun(
         kind="sweep",
         key="",
@@ -86,7 +85,7 @@ def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, ove
         points=thinned([CurvePoint(step, metrics) for step, metrics, _ in points], None, ended=over is not None),
         status="RUNNING" if over is None else _SWEEP_STATUS.get(over.get("status", "finished"), "FAILED"),
         ended_ms=over_ms,
-        artifacts={path.name: path for path in report} | {f"plots/{path.name}": path for path in plots},
+        artifacts={path.name: path for path in report},
     )
 
 

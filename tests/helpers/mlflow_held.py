@@ -35,7 +35,7 @@ def everything(uri: str, experiment: str = "peoria") -> dict[str, Any]:
         tags = dict(run.data.tags)
         if "mlflow.parentRunId" in tags:
             tags["mlflow.parentRunId"] = names[tags["mlflow.parentRunId"]]
-        files = sorted(file.path for folder in ("", "plots") for file in client.list_artifacts(run.info.run_id, folder) if not file.is_dir)
+        files = sorted(file.path for file in client.list_artifacts(run.info.run_id) if not file.is_dir)
         inputs = [(data.dataset.name, data.dataset.digest) for data in run.inputs.dataset_inputs]
         held[name] = (run.data.params, tags, history(uri, run), run.info.status, run.info.start_time, run.info.end_time, files, inputs)
     return held

@@ -77,7 +77,7 @@ class SweepFolder:
     def report(self, text: str = "<h1>0.3</h1>") -> None:
         write(self.path / "report" / "verdict.json", {"claim": text})
         write_atomic(self.path / "report" / "report.html", text.encode())
-        write_atomic(self.path / "report" / "plots" / "search.html", b"<p>plot</p>")
+        write(self.path / "report" / "run.json", {"host": "here"})
 
 
 def whole_sweep(path: Path) -> SweepFolder:

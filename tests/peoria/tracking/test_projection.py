@@ -163,12 +163,12 @@ class TestParent:
     def test_artifacts_are_sent_when_changed(self, folder: SweepFolder, mlflow_sqlite: str, tmp_path: Path) -> None:
         tracker = Tracker(mlflow_sqlite)
         assert tracker.project(folder.path).artifacts == 3
-        folder.report("<h1>0.4</h1>")  # the plot stays as it was
+        folder.report("<h1>0.4</h1>")  # run.json stays as it was
         assert Tracker(mlflow_sqlite).project(folder.path).artifacts == 2
         client, parent = client_of(mlflow_sqlite), runs_of(mlflow_sqlite)["demo"]
         sent = client.download_artifacts(parent.info.run_id, "report.html", str(tmp_path))
         assert Path(sent).read_text() == "<h1>0.4</h1>"
-        assert (tmp_path / "mlflow" / "mlartifacts" / parent.info.run_id / "artifacts" / "plots" / "search.html").is_file()
+        assert (tmp_path / "mlflow" / "mlartifacts" / parent.info.run_id / "artifacts" / "run.json").is_file()
 
     def test_a_changed_setting_is_told_by_a_tag(self, folder: SweepFolder, mlflow_sqlite: str) -> None:
         from mlflow.exceptions import MlflowException
