@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-import many_sweeps
 import numpy as np
 import pytest
 
 from peoria.stats.metrics import spearman
+from tests.helpers import many_sweeps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # twenty whole sweeps: ten minutes on two cores
 
