@@ -1,6 +1,6 @@
 """A sweep over heads on a frozen trunk, against fine-tuning the whole net as often: all on one core, CPU time.
 
-Ours is the product's own path: a sweep's book and `peoria.training.trial.messages`, from a cache that has the decoded copy and no features. Counted
+Ours is the product's own path: a sweep's store and `peoria.training.trial.messages`, from a cache that has the decoded copy and no features. Counted
 are the features of two crops a train picture and one of val, made once, and all of every trial: its net built and loaded, its head trained, val
 evaluated, its checkpoints and model. The full fine-tune is the same net from the same weights with nothing frozen, and of it the training steps
 alone are counted: on a part, in pictures a second, for the time of a step does not depend on what it learns.
@@ -22,8 +22,8 @@ from benchmarks.sets import cache, packed
 
 FROZEN = Figure("frozen_trunk", "20 heads on a frozen AlexNet, 10 passes each, its features made first, against full fine-tunes", 100.0, 200.0)
 NET, BATCH_SIZE = "alexnet", 50
-HEAD: Literal["fc", "pool"] = "pool"  # as in sweeps/frozen.py: one new linear layer on the last convolutions
-TRIALS, PASSES, VIEWS = 20, 10, 2
+HEAD: Literal["fc", "pool"] = "pool"  # as in sweeps/linear_probe.py: one new linear layer on the last convolutions
+TRIALS, PASSES, CROPS = 20, 10, 2
 PART = 10  # batches of the full fine-tune in a round
 
 
@@ -47,7 +47,7 @@ def frozen_trunk(setting: Setting) -> Iterator[Measured]:
         "full_pictures_per_s": round(cpu_rate(full), 1),
         "of_wall_time": round(wall_rate(heads) / wall_rate(full), 1),
         "net": f"{NET}, head {HEAD}, random weights from a file",
-        "pictures": f"{pictures:,} = {TRIALS} trials x {PASSES} passes of {pictures // TRIALS // PASSES:,}; {VIEWS} views",
+        "pictures": f"{pictures:,} = {TRIALS} trials x {PASSES} passes of {pictures // TRIALS // PASSES:,}; {CROPS} views",
         "measured": f"full fine-tune: {PART} batches of {BATCH_SIZE} a round, training steps alone, scaled",
     }
     yield Measured(FROZEN, cpu_rate(heads) / cpu_rate(full), detail=detail)
@@ -73,12 +73,20 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
 
     from peoria.config.sweep import Sweep
     from peoria.data.dataset import open_dataset
-    from peoria.sweep.trial_store import TrialBook
+    from peoria.sweep.trial_store import TrialStore
     from peoria.training import frozen_features
     from peoria.training.trial import messages
 
     torch.set_num_threads(1)
-    shared = {"net": NET, "head": HEAD, "weights": weights, "trunk": "frozen", "views": VIEWS, "target_scale": "log1p", "batch_size": BATCH_SIZE}
+    shared = {
+        "net": NET,
+        "head": HEAD,
+        "weights": weights,
+        "trunk": "frozen",
+        "frozen_crops": CROPS,
+        "target_scale": "log1p",
+        "batch_size": BATCH_SIZE,
+    }
     shared |= {"schedule": "cosine", "evaluations": 4, "device": "cpu"}
     features_s = 0.0
     compute = frozen_features._compute
@@ -97,15 +105,15 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
         features_s = 0.0
         for path in Path(cache).glob("*.f16*"):
             path.unlink()
-        sweep = Sweep(name="frozen", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False, seeds=0, questions=())
+        sweep = Sweep(name="linear-probe", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False, seeds=0, questions=())
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            book = TrialBook(Path(folder), sweep)
-            while (assignment := book.next()) is not None:
+            store = TrialStore(Path(folder), sweep)
+            while (assignment := store.ask()) is not None:
                 config = assignment.config.model_dump(mode="json")
                 spec = {"key": assignment.key, "folder": str(assignment.folder), "config": config, "shards": root, "cache": cache, "control": None}
                 for message in messages(spec):
-                    book.record(assignment.key, **message)
-            counts = book.counts()
+                    store.report(assignment.key, **message)
+            counts = store.counts()
         assert counts["done"] + counts["diverged"] == TRIALS, counts
         assert features_s > 0
         return TRIALS * PASSES * num, {"features_s": round(features_s, 1)}
@@ -120,10 +128,10 @@ def full(root: str, weights: str, cache: str) -> Callable[[], int]:
     from peoria.config.trial import TrialConfig
     from peoria.data.batches import Batches
     from peoria.data.dataset import open_dataset
-    from peoria.models import build, place
+    from peoria.models import build, to_device
     from peoria.tasks import get_task
     from peoria.training.optim import make_optimizer
-    from peoria.training.steps import WholeNet, make_steps
+    from peoria.training.steps import FineTuning, make_steps
 
     torch.set_num_threads(1)
     config = TrialConfig(task="regression", learning_rate=1e-4, net=NET, head=HEAD, weights=weights, batch_size=BATCH_SIZE, device="cpu")
@@ -131,11 +139,11 @@ def full(root: str, weights: str, cache: str) -> Callable[[], int]:
     y = dataset.train.labels.views.astype(np.float64)
     fitted = get_task(config.task).fit(y, y, "log1p", "views")
     net, _ = build(NET, head=HEAD, num_outputs=fitted.num_outputs, weights=weights, seed=0)
-    _, autocast = place(net, NET, config.device)
+    _, autocast = to_device(net, NET, config.device)
     optimizer = make_optimizer(net, learning_rate=config.learning_rate, head_multiplier=config.head_multiplier)
     batches = Batches(dataset.train.pixels, fitted.encode(y), np.arange(len(y)), BATCH_SIZE, seed=0)
     steps = make_steps(config, dataset, net, fitted, batches, autocast)
-    assert isinstance(steps, WholeNet)
+    assert isinstance(steps, FineTuning)
     positions = itertools.count(0, BATCH_SIZE)
     net.train()
 

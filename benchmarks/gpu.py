@@ -142,16 +142,16 @@ def rounds(
 
     from peoria.data.batches import Batches
     from peoria.data.dataset import open_dataset
-    from peoria.models import build, place
+    from peoria.models import build, to_device
     from peoria.tasks import get_task
     from peoria.training.optim import make_optimizer
-    from peoria.training.steps import WholeNet
+    from peoria.training.steps import FineTuning
 
     dataset = open_dataset(Path(root), Path(cache))
     y = dataset.train.labels.views.astype(np.float64)
     fitted = get_task("regression").fit(y, y, "log1p", "views")
     model, _ = build(net, num_outputs=1, seed=0)
-    where, autocast = place(model, net, device)
+    where, autocast = to_device(model, net, device)
     if kind == "float32":
         autocast = None
     model.train()
@@ -160,7 +160,7 @@ def rounds(
     clock = Clock(where)
 
     def run() -> tuple[int, dict[str, Any]]:
-        steps = WholeNet(model, fitted, batches, dataset.val, (WARM_UP + num_batches) * batch_size, autocast)
+        steps = FineTuning(model, fitted, batches, dataset.val, (WARM_UP + num_batches) * batch_size, autocast)
         timed = Timed(steps.feeder, clock, resident=kind != "fed")
         steps.feeder = timed  # type: ignore[assignment]
         for number in range(WARM_UP + num_batches):

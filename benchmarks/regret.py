@@ -1,7 +1,7 @@
 """How much a sweep must train until it has what random search has at its end: replayed on a table of real trials (`benchmarks.recorded`).
 
 Both sides draw from the table's space, one trial at a time, and a drawn point gets the curve of the nearest recorded run. Ours is the product's
-own record (`TrialBook` with its sampler and pruner), nothing queued by hand. Random search draws every parameter evenly from the same space and
+own record (`TrialStore` with its sampler and pruner), nothing queued by hand. Random search draws every parameter evenly from the same space and
 prunes by the same rule. What follows was settled before the first value was seen:
 
 - Pictures: all that were trained, those of pruned and diverged trials included, each up to the report that ended it.
@@ -34,7 +34,7 @@ from benchmarks.recorded import DATA, Run, Table
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig
 from peoria.sweep.pruner import RungPruner, rungs
-from peoria.sweep.trial_store import TrialBook
+from peoria.sweep.trial_store import TrialStore
 
 REGRET = Figure(
     "searcher_regret",
@@ -117,17 +117,17 @@ def matched(moments: list[Moment], target: float) -> int | None:
 def sweep(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]:
     """The product's own sweep."""
     with tempfile.TemporaryDirectory() as folder:
-        return list(replayed(TrialBook(Path(folder), asked(table, seed, trials)), table))
+        return list(replayed(TrialStore(Path(folder), asked(table, seed, trials)), table))
 
 
-def replayed(book: TrialBook, table: Table) -> Iterator[Moment]:
+def replayed(store: TrialStore, table: Table) -> Iterator[Moment]:
     pictures = 0
-    while (assignment := book.next()) is not None:
+    while (assignment := store.ask()) is not None:
         for step, status, objective in reports(table.nearest(assignment.config), assignment.config):
-            if not book.record(assignment.key, step=step, status=status, objective=objective, points=[], metrics={}, error=None):
+            if not store.report(assignment.key, step=step, status=status, objective=objective, points=[], metrics={}, error=None):
                 break
         pictures += step
-        best = book.ranking()[:1]
+        best = store.ranking()[:1]
         yield moment(table, pictures, TrialConfig.model_validate(best[0].user_attrs["config"]) if best else None)
 
 

@@ -14,7 +14,7 @@ from peoria.sweep.definition import write_definition
 from peoria.sweep.plan import make_plan
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import aside, execute
-from peoria.sweep.trial_store import TrialBook
+from peoria.sweep.trial_store import TrialStore
 from peoria.tracking.database import prepare_sqlite
 from peoria.tracking.projector import tracking
 from shards.read.shard_set import ShardSet
@@ -58,13 +58,13 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
                 sweep, shard_set.labels("train"), shard_set.labels("val"), concurrent=concurrent, home=options.home, pictures=""
             )  # fmt: skip
             write_definition(folder, sweep, shard_set, plan, control=None, storage=None)
-            book = TrialBook(folder, sweep)
+            store = TrialStore(folder, sweep)
             ended: list[tuple[float, float]] = []
             if tracked:
                 prepare_sqlite(Path(home) / "mlflow.db")
             with tracking(folder, options, print):
-                with aside(book, options, concurrent) as ray_aside:
-                    execute(book, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())), ray_aside)
+                with aside(store, options, concurrent) as ray_aside:
+                    execute(store, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())), ray_aside)
                 disconnected = time.monotonic()
             closing_s = time.monotonic() - disconnected
             assert len(ended) == trials, (len(ended), trials)

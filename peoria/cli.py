@@ -43,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     pack = commands.add_parser("pack", help="a table of pictures and counts into shards", description=pack_command.__doc__)
     pack.add_argument("table", type=Path, help="CSV, TSV, Parquet or JSON lines; one row a picture")
     pack.add_argument("--out", type=Path, help="the folder of the packed set (default: data/shards/ and the name of the table's folder)")
-    pack.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_views")
+    pack.add_argument(
+        "--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_frozen_crops"
+    )
     pack.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="keep this column of the table too")
     pack.add_argument("--pictures", type=Path, metavar="DIR", help="the folder that paths start from (default: the table's)")
     pack.add_argument("--processes", type=whole, help="how many prepare pictures at once (default: one a core)")
@@ -129,7 +131,7 @@ def gigabytes(text: str) -> int:
     return int(value * 1e9)
 
 
-def share(text: str) -> float:
+def gpu_fraction(text: str) -> float:
     """0, a fraction below 1, or a whole number: what Ray can place."""
     value = float(text)
     if not (0 <= value < 1 or value.is_integer()) or value < 0:
@@ -146,7 +148,7 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
     flags.add_argument("--hours", type=positive, metavar="H", help="stop after so long; the same command goes on")
     flags.add_argument("--concurrent", type=whole, metavar="K", help="trials at a time (default: what the machine carries)")
     flags.add_argument("--cpus-per-trial", type=whole, default=1, metavar="X")
-    flags.add_argument("--gpus-per-trial", type=share, metavar="X", help="a fraction shares a GPU (default: 1 where this machine has one)")
+    flags.add_argument("--gpus-per-trial", type=gpu_fraction, metavar="X", help="a fraction shares a GPU (default: 1 where this machine has one)")
     flags.add_argument("--local", action="store_true", help="in this process, one after another, for a debugger")
     flags.add_argument("--where", metavar="COLUMN=VALUE", help="only these pictures, as in tag=beach or 'tag=beach|ocean': a sweep of its own")
     flags.add_argument(
@@ -164,7 +166,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     """Runs a sweep, or what is left of it; 0 when all trials are there."""
     from peoria.config.sweep import load_sweep
     from peoria.data.controls import control_name
-    from peoria.data.filters import view_slug
+    from peoria.data.filters import filter_slug
     from peoria.errors import ConfigError
     from peoria.sweep.resources import RunOptions, default_gpus
     from peoria.sweep.run import run_sweep
@@ -176,7 +178,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     if arguments.shards is not None:
         sweep = sweep.model_copy(update={"shards": arguments.shards})
     if arguments.where is not None:
-        sweep = sweep.model_copy(update={"where": arguments.where, "name": f"{sweep.name}-{view_slug(arguments.where)}"})
+        sweep = sweep.model_copy(update={"where": arguments.where, "name": f"{sweep.name}-{filter_slug(arguments.where)}"})
     options = RunOptions(
         home=arguments.home,
         trials=arguments.trials,
@@ -193,7 +195,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     )
     result = run_sweep(sweep, options)
     counts = result.counts
-    total = counts["finished"] + counts["owed"]
+    total = counts["finished"] + counts["remaining"]
     ended = ", ".join(f"{counts[name]} {name}" for name in ("done", "pruned", "diverged", "failed") if counts[name])
     print(f"{counts['finished']} of {total} trials ({ended}); best: {result.best or 'none finished'}")
     name = result.folder.name
@@ -212,7 +214,7 @@ def pack_command(arguments: argparse.Namespace) -> int:
     for word in arguments.column:
         field, equals, column = word.partition("=")
         if not equals or not field or not column:
-            raise TableError(f"--column: {word!r}; FIELD=COLUMN is needed, as in views=num_views")
+            raise TableError(f"--column: {word!r}; FIELD=COLUMN is needed, as in views=num_frozen_crops")
         columns[field] = column
     out = arguments.out or Path("data/shards") / arguments.table.resolve().parent.name
     with Progress(transient=True) as bar:

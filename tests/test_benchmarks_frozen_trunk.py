@@ -23,9 +23,9 @@ def test_every_round_makes_its_features_and_trains_every_trial(
     made: list[tuple[int, ...]] = []
     compute = frozen_features._compute
 
-    def noted(trunk: object, split: object, views: int, out: object) -> None:
+    def noted(trunk: object, split: object, crops: int, out: object) -> None:
         made.append(out.shape)  # type: ignore[attr-defined]
-        compute(trunk, split, views, out)  # type: ignore[arg-type]
+        compute(trunk, split, crops, out)  # type: ignore[arg-type]
 
     monkeypatch.setattr(frozen_features, "_compute", noted)
     run = module.heads(str(planted_shards), str(module.weights(tmp_path)), str(here.cache), str(tmp_path))

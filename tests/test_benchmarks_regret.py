@@ -18,7 +18,7 @@ from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import Dataset
 from peoria.sweep.sampler import TrialSampler
-from peoria.sweep.trial_store import TrialBook
+from peoria.sweep.trial_store import TrialStore
 
 POINTS = (250, 500, 750, 1000)
 
@@ -70,9 +70,9 @@ def test_quarters_tell_the_regret_of_what_had_ended_by_then() -> None:
 
 def test_every_trained_picture_is_counted_once(tmp_path: Path) -> None:
     table = toy_table(peak)
-    book = TrialBook(tmp_path, table.sweep.model_copy(update={"trials": 12}))
-    moments = list(replayed(book, table))
-    trials = book.searched.get_trials()
+    store = TrialStore(tmp_path, table.sweep.model_copy(update={"trials": 12}))
+    moments = list(replayed(store, table))
+    trials = store.searched.get_trials()
     assert len(moments) == len(trials) == 12
     assert {trial.state.name for trial in trials} == {"COMPLETE", "PRUNED"}
     assert moments[-1].pictures == sum(max(trial.intermediate_values) for trial in trials)

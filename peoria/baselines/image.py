@@ -52,11 +52,11 @@ def trunk_features(config: "TrialConfig", dataset: Dataset) -> Features:
     """What the sweep's own trunk says of a picture before any training on counts, float64 [N, F]; of train and val from the node's cache."""
 
     def features(split: SplitData) -> np.ndarray:
-        from peoria.models import build, place
+        from peoria.models import build, to_device
         from peoria.training.frozen_features import CENTRE, FrozenTrunk
 
         net, _ = build(config.net, head=config.head, num_outputs=1, weights=config.weights, weights_prefix=config.weights_prefix, seed=config.seed)
-        place(net, config.net, config.device)
+        to_device(net, config.net, config.device)
         trunk = FrozenTrunk(net, config, dataset.identity)
         folder = dataset.cache if split is dataset.train or split is dataset.val else None  # test is looked at once
         try:

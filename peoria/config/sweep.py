@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from peoria.config.paper_recipe import paper_points
 from peoria.config.space import Positive, Space
 from peoria.config.trial import Count, TrialConfig
-from peoria.data.filters import Where
+from peoria.data.filters import Filter
 from peoria.errors import ConfigError
 
 Question = Literal["learning-curve", "leak", "time"]
@@ -58,7 +58,7 @@ class Sweep(BaseModel):
     @model_validator(mode="after")
     def _shared_is_a_trial(self) -> "Sweep":
         if self.where is not None:
-            Where.parse(self.where)
+            Filter.parse(self.where)
         searched = sorted(set(self.shared) & set(SEARCHED))
         if searched:
             raise ValueError(f"shared: {', '.join(searched)}; what is searched or drawn for each trial has no shared value")

@@ -31,7 +31,7 @@ class TrialConfig(BaseModel):
     weights: str | None = None  # "torchvision", a file, or None for random weights
     weights_prefix: str | None = None  # of the keys in that file; None: guessed by shape
     trunk: Literal["trained", "frozen"] = "trained"
-    views: Count | None = None  # of a frozen trunk: random crops of a train picture whose features are kept and drawn from; None: 2
+    frozen_crops: Count | None = None  # of a frozen trunk: random crops of a train picture whose features are kept and drawn from; None: 2
     # The length, in training pictures seen, repeats counted: a tighter cut makes a shorter epoch, so epochs do not compare.
     pictures: Count = 1_000_000
     batch_size: Count = 50
@@ -69,9 +69,10 @@ class TrialConfig(BaseModel):
             Subset.parse(self.subset)
         if self.trunk == "frozen" and self.weights is None:
             raise ValueError("trunk: 'frozen' with no weights; a frozen trunk needs weights that were loaded")
-        if self.trunk != "frozen" and self.views is not None:
+        if self.trunk != "frozen" and self.frozen_crops is not None:
             raise ValueError(
-                f"views: {self.views} with trunk {self.trunk!r}; a trunk that is trained sees a new crop each time, only a frozen one has views"
+                f"frozen_crops: {self.frozen_crops} with trunk {self.trunk!r}; a trunk that is trained sees a new crop each time, "
+                "only a frozen one keeps some"
             )
         return self
 
@@ -80,8 +81,8 @@ class TrialConfig(BaseModel):
         return self.target or get_task(self.task).default_target
 
     @property
-    def num_views(self) -> int:
-        return self.views or 2
+    def num_frozen_crops(self) -> int:
+        return self.frozen_crops or 2
 
     def set_points(self) -> tuple[int, ...]:
         """Pictures seen at which the training loss is noted, ascending; the last is the length."""

@@ -90,7 +90,7 @@ def refuse_control(name: str, labels: Labels, split: str) -> None:
         )
 
 
-def hand_out(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labels:
+def reassign(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labels:
     """The labels with their triples handed out anew.
 
     Args:

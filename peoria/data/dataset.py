@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from peoria.data.control_signals import measured_once, seen_in_pictures
-from peoria.data.controls import SHUFFLE, Control, hand_out, not_in_pictures, refuse_control
-from peoria.data.filters import view_identity, view_rows
+from peoria.data.controls import SHUFFLE, Control, not_in_pictures, reassign, refuse_control
+from peoria.data.filters import filter_rows, filtered_identity
 from peoria.data.images import ArrayPictures, Pictures, ShardPictures, TakenPictures
 from shards.cache.decoded import decoded
 from shards.errors import NoRoomError
@@ -84,9 +84,9 @@ def open_split(
             say(f"  {no_copy_text(split, error.num_bytes, error.free_bytes)}")
             pixels = ShardPictures(ShardReader(shard_set, split, threads or len(os.sched_getaffinity(0)), opening))
         found = SplitData(pixels, labels)
-        return found if where is None else found.take(view_rows(labels, where, split))
+        return found if where is None else found.take(filter_rows(labels, where, split))
 
-    found, identity = as_packed(split, opening), view_identity(shard_set.manifest.identity, where)
+    found, identity = as_packed(split, opening), filtered_identity(shard_set.manifest.identity, where)
     if control is None:
         return found
     refuse_control(control, found.labels, split)
@@ -98,7 +98,7 @@ def open_split(
             s = shown = seen_in_pictures(control, of_train, measured_once(found.pixels, cache, f"{identity}/{split}", budget_bytes))
         else:
             s = not_in_pictures(control, measured_by.labels, found.labels, identity)
-    return SplitData(found.pixels, hand_out(control, found.labels, f"{identity}/{split}", s), shown)
+    return SplitData(found.pixels, reassign(control, found.labels, f"{identity}/{split}", s), shown)
 
 
 def open_dataset(
@@ -116,7 +116,7 @@ def open_dataset(
     how: dict[str, Any] = {"control": control, "where": where, "budget_bytes": budget_bytes, "threads": threads, "say": say}
     train = open_split(shard_set, "train", cache, **how)
     val = open_split(shard_set, "val", cache, train=train, **how)
-    return Dataset(train, val, view_identity(shard_set.manifest.identity, where), control, cache, budget_bytes)
+    return Dataset(train, val, filtered_identity(shard_set.manifest.identity, where), control, cache, budget_bytes)
 
 
 def no_copy_text(split: str, num_bytes: int, free_bytes: int) -> str:

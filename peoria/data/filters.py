@@ -22,12 +22,12 @@ LEAST = 20  # pictures of train and of val; fewer can neither teach nor rank
 
 
 @dataclass(frozen=True)
-class Where:
+class Filter:
     column: str
     values: tuple[str, ...]  # in lower case, sorted, each once
 
     @classmethod
-    def parse(cls, text: str) -> "Where":
+    def parse(cls, text: str) -> "Filter":
         """Raises ConfigError."""
         column, equals, given = text.partition("=")
         values = {" ".join(value.casefold().split()) for value in given.split("|")}
@@ -39,23 +39,23 @@ class Where:
         return f"{self.column}={'|'.join(self.values)}"
 
 
-def view_identity(identity: str, where: str | None) -> str:
+def filtered_identity(identity: str, where: str | None) -> str:
     """Of the view, hex like that of the whole set; filters that mean the same have the same."""
-    return identity if where is None else hashlib.sha256(f"{identity}\nwhere {Where.parse(where)}".encode()).hexdigest()
+    return identity if where is None else hashlib.sha256(f"{identity}\nwhere {Filter.parse(where)}".encode()).hexdigest()
 
 
-def view_slug(where: str) -> str:
+def filter_slug(where: str) -> str:
     """The filter as a part of a sweep's name, ``tag-beach-ocean``; two filters may share one."""
-    return re.sub(r"[^a-z0-9]+", "-", str(Where.parse(where)).casefold())[:60].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", str(Filter.parse(where)).casefold())[:60].strip("-")
 
 
-def view_rows(labels: Labels, where: str, split: str) -> np.ndarray:
+def filter_rows(labels: Labels, where: str, split: str) -> np.ndarray:
     """The rows of a split that the filter lets through, int64 [n], ascending.
 
     Raises:
         ConfigError: no such column, or too few pictures. Of test, which nobody may count beforehand, any number is accepted but none.
     """
-    rule = Where.parse(where)
+    rule = Filter.parse(where)
     columns: dict[str, np.ndarray] = {**labels.extra, "owner": labels.owners}
     if labels.tags is not None:
         columns["tag"] = labels.tags
@@ -73,10 +73,10 @@ def view_rows(labels: Labels, where: str, split: str) -> np.ndarray:
     return rows
 
 
-def view_labels(shard_set: ShardSet, split: str, where: str | None, opening: TestOpening | None = None) -> Labels:
-    """The labels of a split, or of what the filter lets through. Raises ConfigError as `view_rows`, and what `ShardSet.labels` raises."""
+def filtered_labels(shard_set: ShardSet, split: str, where: str | None, opening: TestOpening | None = None) -> Labels:
+    """The labels of a split, or of what the filter lets through. Raises ConfigError as `filter_rows`, and what `ShardSet.labels` raises."""
     labels = shard_set.labels(split, opening)
-    return labels if where is None else labels.take(view_rows(labels, where, split))
+    return labels if where is None else labels.take(filter_rows(labels, where, split))
 
 
 def tags_of(text: str) -> set[str]:

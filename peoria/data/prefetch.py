@@ -73,7 +73,7 @@ class _Slot:
         self.arrays = [host.numpy() for host, _ in self.pairs]
 
 
-class Feeder:
+class Prefetcher:
     """The batches of a stream, in order; a jump is allowed and costs what was made ahead. A batch is valid until the next one is asked for.
 
     Args:

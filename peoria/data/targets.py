@@ -39,7 +39,7 @@ def counts(labels: Labels, target: str) -> np.ndarray:
     return column.astype(np.float64)
 
 
-def kept_by_cut(labels: Labels, outlier_sd: float | None) -> np.ndarray:
+def kept_by_outlier_filter(labels: Labels, outlier_sd: float | None) -> np.ndarray:
     """Which pictures of train stay, bool [N]: no count more than ``outlier_sd`` standard deviations above the mean of uncut train.
 
     One-sided, and once (the paper, section 4.1). Only ever applied to train: a split that is filtered by a hyper-parameter rewards the

@@ -7,12 +7,12 @@ import torch
 from peoria.errors import ConfigError
 from peoria.models.caffenet import caffenet_trunk
 from peoria.models.network import PopularityNet
-from peoria.models.precision import pick_device, place, precision
+from peoria.models.precision import pick_device, precision, to_device
 from peoria.models.tiny import tiny_trunk
 from peoria.models.torchvision_net import torchvision_trunk
 from peoria.models.weights import LoadedWeights, load_weights, state_sha256
 
-__all__ = ["HEADS", "TRUNKS", "LoadedWeights", "PopularityNet", "build", "pick_device", "place", "precision"]
+__all__ = ["HEADS", "TRUNKS", "LoadedWeights", "PopularityNet", "build", "pick_device", "precision", "to_device"]
 
 HEADS = ("fc", "pool")
 TRUNKS = ("trained", "frozen")

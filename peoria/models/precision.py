@@ -32,7 +32,7 @@ def pick_device(wanted: str) -> torch.device:
     return torch.device("cuda" if wanted == "cuda" or (wanted == "auto" and torch.cuda.is_available()) else "cpu")
 
 
-def place(net: nn.Module, name: str, wanted: str) -> tuple[torch.device, torch.dtype | None]:
+def to_device(net: nn.Module, name: str, wanted: str) -> tuple[torch.device, torch.dtype | None]:
     """Moves ``net`` to the device, in the memory layout that is fastest there; returns the device and the dtype for autocast.
 
     On a GPU speed goes before equal bits: cuDNN tries its algorithms on the shapes that come and keeps the fastest, and some of them, as the

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from peoria.config.paper_recipe import BATCH_SIZE
-from peoria.data.targets import kept_by_cut
+from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import PeoriaError
 from peoria.paper import arithmetic, printed
 from peoria.records.trials import TrialRecord
@@ -62,7 +62,7 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
     """
     labels = _joined(train, val)
     columns = {name: column for name in COUNTS if (column := getattr(labels, name)) is not None}
-    keep = kept_by_cut(labels, printed.OUTLIER_SD)
+    keep = kept_by_outlier_filter(labels, printed.OUTLIER_SD)
     by_key = {trial.key: trial for trial in trials}
     return {
         "pictures": {"train": len(train), "val": len(val)},

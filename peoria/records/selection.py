@@ -22,7 +22,7 @@ def winners(done: Mapping[str, Mapping[str, float]]) -> dict[str, str]:
 
 
 def winners_of(trials: list[TrialRecord]) -> dict[str, TrialRecord]:
-    """For ``views`` and, where known, ``favorites`` the finished searched trial that did best on val: `probes.winners`."""
+    """For ``views`` and, where known, ``favorites`` the finished searched trial that did best on val: `selection.winners`."""
     done = {trial.key: trial for trial in trials if trial.status == "done" and not trial.fixed}
     return {target: done[key] for target, key in winners({key: trial.metrics for key, trial in done.items()}).items()}
 

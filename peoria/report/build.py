@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from peoria.data.filters import view_labels
+from peoria.data.filters import filtered_labels
 from peoria.errors import ReportError
 from peoria.paper.replication import remade
 from peoria.records.folder import is_finished, read_definition, rounded, sweep_folder, write_json
@@ -78,7 +78,7 @@ def make_verdict(
     paper = None
     if sweep["control"] is None:  # of counts that were handed out anew the paper's tables would say nothing
         shard_set, where = ShardSet(Path(sweep["shards"])), sweep["definition"].get("where")
-        paper = rounded(remade(view_labels(shard_set, "train", where), view_labels(shard_set, "val", where), trials, verdict["predictors"]))
+        paper = rounded(remade(filtered_labels(shard_set, "train", where), filtered_labels(shard_set, "val", where), trials, verdict["predictors"]))
     return {
         "sweep": sweep["name"],
         "identity": sweep["identity"],

@@ -19,7 +19,7 @@ MIN_POINTS = 3  # the power law has three numbers
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class LearningCurvePoint:
     """The same recipe trained on a nested share of train's owners (`peoria.data.subsets`), judged on the same pictures as every other point."""
 
     fraction: float
@@ -38,7 +38,7 @@ class HeldOut:
     owners: ArrayLike
 
 
-def learning_curve(points: Sequence[CurvePoint], owners: ArrayLike, resampling: Resampling, *, most: float = 1.0) -> dict[str, Any]:
+def learning_curve(points: Sequence[LearningCurvePoint], owners: ArrayLike, resampling: Resampling, *, most: float = 1.0) -> dict[str, Any]:
     """ρ(n) = a − b·n^(−c) through the points, b ≥ 0, a ≤ ``most``, by least squares on the values and again on each resample (power law:
     Hestness et al. 2017; the usual choice among curves: Viering and Loog 2022).
 

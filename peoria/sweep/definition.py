@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from peoria.config.sweep import Sweep
-from peoria.data.filters import view_identity, view_labels
+from peoria.data.filters import filtered_identity, filtered_labels
 from peoria.errors import SweepError
 from peoria.records.folder import write_json
 from peoria.sweep.plan import Plan
@@ -58,7 +58,7 @@ def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, plan: Plan
     path = folder / DEFINITION
     before: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"started_at": time.time(), "environments": []}
     here = environment()
-    keys = view_labels(shard_set, "val", sweep.where).keys
+    keys = filtered_labels(shard_set, "val", sweep.where).keys
     write_json(
         path,
         {
@@ -67,7 +67,7 @@ def write_definition(folder: Path, sweep: Sweep, shard_set: ShardSet, plan: Plan
             "definition": sweep.definition(),
             "trials": sweep.trials,
             "shards": sweep.shards,
-            "identity": view_identity(shard_set.manifest.identity, sweep.where),
+            "identity": filtered_identity(shard_set.manifest.identity, sweep.where),
             "control": control,
             "where": sweep.where,
             "storage": storage_name(storage),

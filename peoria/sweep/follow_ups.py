@@ -20,7 +20,7 @@ PAST_SHARE = 0.8  # of train's dated pictures lie before the cutoff
 
 
 @dataclass(frozen=True)
-class Probe:
+class FollowUp:
     """One further trial: the settings of the searched trial ``of``, but for its seed and the pictures that it learns from."""
 
     key: str
@@ -29,7 +29,7 @@ class Probe:
     label: str
 
 
-def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConfig], cutoff: str | None) -> list[Probe]:
+def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConfig], cutoff: str | None) -> list[FollowUp]:
     """All that is trained beyond the search, in order, each once although one trial may win both targets.
 
     Args:
@@ -41,7 +41,7 @@ def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConf
     for of in dict.fromkeys(won.values()):
         for number in range(1, sweep.seeds + 1):
             config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number)})
-            found.append(Probe(seed_key(of, number), of, config, f"{of} again, seed {number}"))
+            found.append(FollowUp(seed_key(of, number), of, config, f"{of} again, seed {number}"))
     if "views" not in won:
         return found
     of = won["views"]
@@ -54,7 +54,7 @@ def probes(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, TrialConf
         subsets.append((f"before:{cutoff}", f"on pictures from before {cutoff}"))
     for number, (subset, text) in enumerate(subsets, start=101):
         config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number), "subset": subset})
-        found.append(Probe(f"{of}-{subset.replace(':', '-')}", of, config, f"{of} {text}"))
+        found.append(FollowUp(f"{of}-{subset.replace(':', '-')}", of, config, f"{of} {text}"))
     return found
 
 

@@ -9,12 +9,12 @@ import numpy as np
 from peoria.config.paper_recipe import paper_points
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import no_copy_text
-from peoria.data.targets import kept_by_cut
+from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import ConfigError
 from peoria.stats import metrics
 from peoria.sweep.trial_store import NUM_KEPT_MODELS
 from peoria.training.evaluate import objective_name
-from shards.cache.decoded import Outlook
+from shards.cache.decoded import CacheForecast
 from shards.labels import Labels
 
 EFFECT_OF_INTEREST = 0.1
@@ -66,7 +66,7 @@ def make_plan(sweep: Sweep, train: Labels, val: Labels, *, concurrent: int, home
     if val.favorites is not None and (positive := int((val.favorites >= 1).sum())) < 30:
         warnings.append(f"val: {positive} pictures with a favourite; gini_fav, half of the objective, rests on them")
     for sd in sweep.space.outlier_sd:
-        kept = kept_by_cut(train, sd).mean()
+        kept = kept_by_outlier_filter(train, sd).mean()
         if kept < 0.9:
             warnings.append(f"outlier_sd: {sd:g} leaves out {1 - kept:.1%} of train")
     tried = try_net(sweep)
@@ -131,7 +131,7 @@ def try_net(sweep: Sweep) -> TriedNet:
         said += f"; not in the net: {', '.join(loaded.unmatched)}" if loaded.unmatched else ""
     trunk = ""
     if net.trunk_is_frozen:
-        trunk = f"frozen trunk: a linear head on cached features, another experiment than fine-tuning; {config.num_views} crops a picture"
+        trunk = f"frozen trunk: a linear head on cached features, another experiment than fine-tuning; {config.num_frozen_crops} crops a picture"
     elif config.trunk == "frozen":
         trunk = "frozen trunk in part: the layers that were not loaded are trained, so that every trial runs the whole net"
     baseline = config.weights is not None  # the ridge on the trunk looks at each centre crop
@@ -140,12 +140,12 @@ def try_net(sweep: Sweep) -> TriedNet:
         weights=said,
         trunk=trunk,
         num_features=net.num_features,
-        train_crops=baseline + config.num_views * net.trunk_is_frozen,
+        train_crops=baseline + config.num_frozen_crops * net.trunk_is_frozen,
         val_crops=int(baseline),
     )
 
 
-def pictures_text(found: list[Outlook], cache: Path) -> str:
+def pictures_text(found: list[CacheForecast], cache: Path) -> str:
     """Where the pictures of each split will come from; a disk that is too small refuses nothing."""
     copied = [split for split in found if split.fits]
     there = ", there already" if all(split.there for split in copied) else ""
@@ -181,7 +181,7 @@ def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: in
         f"  afterwards  {afterwards(sweep)}",
         f"  objective   {plan.objective}; its standard error on this val split is {plan.standard_error:.3f}: the best of {sweep.trials} trials "
         f"that know nothing would reach {plan.best_of_null:+.3f}",
-        *([f"  view        only pictures with {sweep.where}"] if sweep.where is not None else []),
+        *([f"  filter      only pictures with {sweep.where}"] if sweep.where is not None else []),
         f"  pictures    {plan.pictures}",
         f"  disk        {plan.disk_bytes / 1e6:,.0f} MB more at most",
     ]

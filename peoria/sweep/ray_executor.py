@@ -1,4 +1,4 @@
-"""Ray Tune as executor: it places trials on CPUs and GPUs. What is true, and who is tried again, stays in the book.
+"""Ray Tune as executor: it places trials on CPUs and GPUs. What is true, and who is tried again, stays in the store.
 
 Nothing of ours lives in Tune's own state: its experiment file is not written atomically, and a torn one loses the sweep in silence.
 """
@@ -38,7 +38,7 @@ from ray.tune.search import Searcher
 from threadpoolctl import threadpool_limits
 
 from peoria.errors import SweepError
-from peoria.sweep.trial_store import Assignment, TrialBook
+from peoria.sweep.trial_store import Assignment, TrialStore
 from peoria.training.gpu import release_memory
 from peoria.training.trial import messages
 
@@ -79,61 +79,61 @@ class TrialActor(tune.Trainable):
         self._broken = True
 
 
-class BookSearcher(Searcher):
-    """Hands out what the book says is next, and tells it whose worker died.
+class StoreSearcher(Searcher):
+    """Hands out what the store says is next, and tells it whose worker died.
 
     Tune itself retries nothing: it takes a worker that dies between two trials for a trial that failed.
     """
 
-    def __init__(self, desk: "Desk") -> None:
+    def __init__(self, state: "TuneState") -> None:
         super().__init__(metric="message", mode="max")
-        self.desk = desk
+        self.state = state
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        assignment = self.desk.book.next()
+        assignment = self.state.store.ask()
         if assignment is None:
             # While trials are under way one of them may yet fail, or its worker die, and be owed again.
-            return None if self.desk.book.under_way else str(Searcher.FINISHED)
-        self.desk.keys[trial_id] = assignment.key
-        return self.desk.spec(assignment)
+            return None if self.state.store.under_way else str(Searcher.FINISHED)
+        self.state.keys[trial_id] = assignment.key
+        return self.state.spec(assignment)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        if error and self.desk.book.lost(key := self.desk.keys[trial_id]):
-            self.desk.ended(key)
+        if error and self.state.store.worker_died(key := self.state.keys[trial_id]):
+            self.state.ended(key)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the book is the state."""
+        """Nothing: the store is the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the book is the state."""
+        """Nothing: the store is the state."""
 
 
-class BookScheduler(FIFOScheduler):
-    """Enters every report in the book and stops a trial when the book says that it is over."""
+class StoreScheduler(FIFOScheduler):
+    """Enters every report in the store and stops a trial when the store says that it is over."""
 
-    def __init__(self, desk: "Desk") -> None:
+    def __init__(self, state: "TuneState") -> None:
         super().__init__()
-        self.desk = desk
+        self.state = state
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
-        key = self.desk.keys[trial.trial_id]
-        if self.desk.book.record(key, **json.loads(result["message"])):
+        key = self.state.keys[trial.trial_id]
+        if self.state.store.report(key, **json.loads(result["message"])):
             return str(TrialScheduler.CONTINUE)
-        self.desk.ended(key)
+        self.state.ended(key)
         # A broken process is let go on to its own end: stopped, it would be given the next trial.
         return str(TrialScheduler.CONTINUE if result["broken"] else TrialScheduler.STOP)
 
 
 @dataclass
-class Desk:
-    """What searcher and scheduler share. Tune copies and pickles both for its own state; a copy of the desk is the desk, a pickle is empty."""
+class TuneState:
+    """What searcher and scheduler share. Tune copies and pickles both for its own state; a copy of the state is the state, a pickle is empty."""
 
-    book: TrialBook
+    store: TrialStore
     spec: Callable[[Assignment], dict[str, Any]]
     ended: Callable[[str], None]
     keys: dict[str, str]
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Desk":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TuneState":
         return self
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
@@ -153,8 +153,8 @@ def refuse_without_token() -> None:
         )
 
 
-class RayAside:
-    """``with RayAside(...) as ray_aside``: Ray starts beside whatever else the sweep has to do.
+class RayInBackground:
+    """``with RayInBackground(...) as ray_aside``: Ray starts beside whatever else the sweep has to do.
 
     In a thread that lives as long as the block: Ray's processes are killed by the kernel when the thread that started them ends, and so when
     this process is killed. Ray forks, and OpenBLAS ends its threads when its process forks, even while a product in another thread waits for
@@ -168,7 +168,7 @@ class RayAside:
         self._thread = ThreadPoolExecutor(1, "ray")
         self._started = self._thread.submit(connect, num_cpus=num_cpus, num_gpus=num_gpus)
 
-    def __enter__(self) -> "RayAside":
+    def __enter__(self) -> "RayInBackground":
         return self
 
     def wait(self) -> None:
@@ -208,8 +208,8 @@ def _import_ahead() -> None:
     import peoria.training.loop  # noqa: F401
 
 
-def run_with_ray(desk: Desk, scratch: Path, *, concurrent: int, cpus: float, gpus: float, seconds: float | None) -> None:
-    """Runs all that the book owes; returns when it is done, the time is over, or somebody interrupts.
+def run_with_ray(state: TuneState, scratch: Path, *, concurrent: int, cpus: float, gpus: float, seconds: float | None) -> None:
+    """Runs all that the store owes; returns when it is done, the time is over, or somebody interrupts.
 
     Args:
         scratch: a folder for Tune's own files; emptied first.
@@ -219,8 +219,8 @@ def run_with_ray(desk: Desk, scratch: Path, *, concurrent: int, cpus: float, gpu
     tuner = tune.Tuner(
         tune.with_resources(TrialActor, {"cpu": cpus, "gpu": gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=BookSearcher(desk),
-            scheduler=BookScheduler(desk),
+            search_alg=StoreSearcher(state),
+            scheduler=StoreScheduler(state),
             num_samples=-1,
             max_concurrent_trials=concurrent,
             reuse_actors=True,

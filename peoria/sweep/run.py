@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from peoria.config.sweep import Sweep
 from peoria.data.controls import Control, refuse_control
 from peoria.data.dataset import open_dataset
-from peoria.data.filters import view_identity, view_labels
+from peoria.data.filters import filtered_identity, filtered_labels
 from peoria.records.folder import FINISHED, sweep_folder, write_json
 from peoria.sweep.baselines import write_baselines
 from peoria.sweep.definition import refuse_another, write_definition
@@ -18,15 +18,15 @@ from peoria.sweep.follow_ups import time_cutoff
 from peoria.sweep.lock import sweep_lock
 from peoria.sweep.plan import make_plan, pictures_text, render_plan
 from peoria.sweep.resources import RunOptions, Say, default_concurrency
-from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialBook
+from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialStore
 from peoria.tracking.database import default_tracking_uri
 from peoria.tracking.projector import Following
 from peoria.training.trial import messages
-from shards.cache.decoded import outlook
+from shards.cache.decoded import forecast
 from shards.read.shard_set import ShardSet
 
 if TYPE_CHECKING:
-    from peoria.sweep.ray_executor import RayAside
+    from peoria.sweep.ray_executor import RayInBackground
 
 EXIT_INCOMPLETE = 3
 
@@ -42,7 +42,7 @@ class SweepResult:
 
     @property
     def complete(self) -> bool:
-        return self.counts["owed"] == 0 and self.counts["fixed_owed"] == 0
+        return self.counts["remaining"] == 0 and self.counts["fixed_remaining"] == 0
 
     @property
     def exit_code(self) -> int:
@@ -70,9 +70,9 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
     folder = sweep_folder(options.home, sweep.name)
     with sweep_lock(folder, sweep.name):
         shard_set = ShardSet(Path(sweep.shards))
-        refuse_another(folder, sweep, view_identity(shard_set.manifest.identity, sweep.where), options.storage)
+        refuse_another(folder, sweep, filtered_identity(shard_set.manifest.identity, sweep.where), options.storage)
         shard_set.verify_files(["train", "val"])
-        train, val = (view_labels(shard_set, split, sweep.where) for split in ("train", "val"))
+        train, val = (filtered_labels(shard_set, split, sweep.where) for split in ("train", "val"))
         if options.control is not None:
             for split, labels in (("train", train), ("val", val)):
                 refuse_control(options.control, labels, split)
@@ -83,15 +83,19 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
             val,
             concurrent=concurrent,
             home=options.home,
-            pictures=pictures_text(outlook(shard_set, ["train", "val"], options.cache, options.cache_bytes), options.cache),
+            pictures=pictures_text(forecast(shard_set, ["train", "val"], options.cache, options.cache_bytes), options.cache),
         )
         write_definition(folder, sweep, shard_set, plan, control=options.control, storage=options.storage)
-        book = TrialBook(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial, cutoff=lambda: time_cutoff(train))
-        counts = book.counts()
+        store = TrialStore(folder, sweep, storage_url=options.storage, threads=options.cpus_per_trial, cutoff=lambda: time_cutoff(train))
+        counts = store.counts()
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
-        say(render_plan(sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["owed"], finished=counts["finished"]))
+        say(
+            render_plan(
+                sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["remaining"], finished=counts["finished"]
+            )
+        )
         (folder / FINISHED).unlink(missing_ok=True)
-        with aside(book, options, concurrent) as ray_aside:
+        with aside(store, options, concurrent) as ray_aside:
             dataset = open_dataset(
                 shard_set.root, options.cache, control=options.control, where=sweep.where, budget_bytes=options.cache_bytes, say=say
             )
@@ -99,30 +103,30 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                 write_baselines(folder, sweep, dataset, say)
                 status = "failed"
                 try:
-                    execute(book, sweep, options, concurrent, say, ray_aside)
-                    if book.gave_up is not None:
-                        say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{book.gave_up}")
-                    left = book.counts()
-                    status = "failed" if book.gave_up else "interrupted" if left["owed"] + left["fixed_owed"] else "finished"
+                    execute(store, sweep, options, concurrent, say, ray_aside)
+                    if store.stop_reason is not None:
+                        say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{store.stop_reason}")
+                    left = store.counts()
+                    status = "failed" if store.stop_reason else "interrupted" if left["remaining"] + left["fixed_remaining"] else "finished"
                 except KeyboardInterrupt:
                     status = "interrupted"
                     raise
                 finally:
                     write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
-        return SweepResult(folder, book.counts(), book.winners().get("views"), following.undelivered)
+        return SweepResult(folder, store.counts(), store.winners().get("views"), following.undelivered)
 
 
-def aside(book: TrialBook, options: RunOptions, concurrent: int) -> AbstractContextManager["RayAside | None"]:
+def aside(store: TrialStore, options: RunOptions, concurrent: int) -> AbstractContextManager["RayInBackground | None"]:
     """Ray where trials are owed to it, starting while the pictures are decoded and the baselines fitted."""
-    counts = book.counts()
-    if options.local or counts["owed"] + counts["fixed_owed"] == 0:
+    counts = store.counts()
+    if options.local or counts["remaining"] + counts["fixed_remaining"] == 0:
         return nullcontext()
-    from peoria.sweep.ray_executor import RayAside
+    from peoria.sweep.ray_executor import RayInBackground
 
-    return RayAside(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
+    return RayInBackground(num_cpus=max(1, concurrent * options.cpus_per_trial), num_gpus=options.gpus_per_trial * concurrent or None)
 
 
-def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int, say: Say, ray_aside: "RayAside | None") -> None:
+def execute(store: TrialStore, sweep: Sweep, options: RunOptions, concurrent: int, say: Say, ray_aside: "RayInBackground | None") -> None:
     def spec(assignment: Assignment) -> dict[str, Any]:
         return {
             "key": assignment.key,
@@ -136,18 +140,18 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
         }
 
     def ended(key: str) -> None:
-        say(progress_line(book, key))
+        say(progress_line(store, key))
 
-    counts = book.counts()
-    if counts["owed"] + counts["fixed_owed"] == 0:
+    counts = store.counts()
+    if counts["remaining"] + counts["fixed_remaining"] == 0:
         return
     seconds = None if options.hours is None else options.hours * 3600
     if options.local:
         deadline = None if seconds is None else time.monotonic() + seconds
-        while (assignment := book.next()) is not None:
+        while (assignment := store.ask()) is not None:
             running = messages(spec(assignment))
             for message in running:
-                if not book.record(assignment.key, **message):
+                if not store.report(assignment.key, **message):
                     ended(assignment.key)
                     break
                 if deadline is not None and time.monotonic() > deadline:
@@ -156,14 +160,14 @@ def execute(book: TrialBook, sweep: Sweep, options: RunOptions, concurrent: int,
             running.close()
         return
 
-    from peoria.sweep.ray_executor import Desk, run_with_ray
+    from peoria.sweep.ray_executor import TuneState, run_with_ray
 
     assert ray_aside is not None
     ray_aside.wait()
     try:
         run_with_ray(
-            Desk(book, spec, ended, {}),
-            book.folder / "tune",
+            TuneState(store, spec, ended, {}),
+            store.folder / "tune",
             concurrent=concurrent,
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
@@ -178,10 +182,10 @@ def tracking_uri(options: RunOptions) -> str | None:
     return None if options.tracking == "off" else options.tracking or default_tracking_uri(options.home)
 
 
-def progress_line(book: TrialBook, key: str) -> str:
-    folder = book.trial_folder(key)
+def progress_line(store: TrialStore, key: str) -> str:
+    folder = store.trial_folder(key)
     outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
-    counts = book.counts()
+    counts = store.counts()
     value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
     error = f"  {outcome['error'].strip().splitlines()[-1][:100]}" if outcome["error"] else ""
-    return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {book.sweep.trials}{error}"
+    return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {store.sweep.trials}{error}"

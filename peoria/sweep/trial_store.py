@@ -1,6 +1,6 @@
 """The record of a sweep: which trials exist, what they were drawn as, what they reached. Optuna's storage and one folder a trial hold it.
 
-Whoever runs the trials only executes. Every entry is written so that a kill between any two of them is mended by opening the book again.
+Whoever runs the trials only executes. Every entry is written so that a kill between any two of them is mended by opening the store again.
 """
 
 import bisect
@@ -24,7 +24,7 @@ from peoria.config.trial import TrialConfig, trial_label
 from peoria.records.folder import CONFIG, JOURNAL, OUTCOME, POINTS, write_json
 from peoria.records.points import point_line, read_points
 from peoria.records.selection import TARGET_METRICS
-from peoria.sweep.follow_ups import probes
+from peoria.sweep.follow_ups import follow_ups
 from peoria.sweep.pruner import RungPruner, rungs
 from peoria.sweep.sampler import TrialSampler
 from peoria.sweep.storage import open_storage
@@ -46,7 +46,7 @@ class Assignment:
     folder: Path
 
 
-class TrialBook:
+class TrialStore:
     """Opens the record of a sweep, or begins it. One process at a time: the sweep's lock is held by the caller."""
 
     def __init__(
@@ -54,7 +54,7 @@ class TrialBook:
     ) -> None:
         """
         Args:
-            cutoff: the date that parts past from future (`probes.time_cutoff`), asked for when the search is over.
+            cutoff: the date that parts past from future (`follow_ups.time_cutoff`), asked for when the search is over.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
@@ -102,7 +102,7 @@ class TrialBook:
             self.searched.enqueue_trial({"task": task}, user_attrs={"origin": origin})
 
     def _read(self) -> None:
-        """Takes stock of what is stored, once: from here on the book counts along. Tells Optuna what was decided before a kill but not yet told."""
+        """Takes stock of what is stored, once: from here on the store counts along. Tells Optuna what was decided before a kill but not yet told."""
         self._ended = Counter[str]()  # searched trials by their status
         self._interrupted: dict[tuple[bool, int], optuna.Trial] = {}  # under way, but with no worker; the paper's first
         self._best: list[tuple[float, int]] = []  # ranks of the best few searched trials
@@ -117,41 +117,41 @@ class TrialBook:
         for interrupted in list(self._interrupted.values()):
             outcome = self.trial_folder(key_of(interrupted.study, interrupted)) / OUTCOME
             if outcome.exists():
-                self._tell(self._take_up(interrupted), json.loads(outcome.read_text()))
+                self._tell_optuna(self._take_up(interrupted), json.loads(outcome.read_text()))
             elif "pruned" in interrupted.user_attrs.get("rungs", {}).values():
-                self.finish(self._take_up(interrupted), "pruned")
-        self._enqueue_probes()
+                self.tell(self._take_up(interrupted), "pruned")
+        self._enqueue_follow_ups()
 
-    def _enqueue_probes(self) -> None:
+    def _enqueue_follow_ups(self) -> None:
         """Once the search is over, queues what is trained of its winners. Where a search goes on again, what still waits is of winners that may
         change, and is dropped."""
         counts = self.counts()
-        over = counts["owed"] == counts["running"] == 0
+        over = counts["remaining"] == counts["running"] == 0
         wanted = {}
         if over:
             won = self.winners()
             configs = {key: TrialConfig.model_validate(json.loads((self.trial_folder(key) / CONFIG).read_text())["config"]) for key in won.values()}
             cutoff = self._cutoff() if won and "time" in self.sweep.questions else None
-            wanted = {probe.key: probe for probe in probes(self.sweep, won, configs, cutoff)}
+            wanted = {follow_up.key: follow_up for follow_up in follow_ups(self.sweep, won, configs, cutoff)}
         for trial in self.fixed.get_trials(deepcopy=False):
             if trial.state == TrialState.WAITING and "of" in trial.user_attrs and trial.user_attrs["key"] not in wanted:
                 self.fixed._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
             elif trial.state != TrialState.FAIL or "status" in trial.user_attrs:
                 wanted.pop(trial.user_attrs["key"], None)
-        for probe in wanted.values():
-            config = probe.config.model_dump(mode="json")
-            self.fixed.enqueue_trial({}, user_attrs={"key": probe.key, "of": probe.of, "config": config, "label": probe.label})
+        for follow_up in wanted.values():
+            config = follow_up.config.model_dump(mode="json")
+            self.fixed.enqueue_trial({}, user_attrs={"key": follow_up.key, "of": follow_up.of, "config": config, "label": follow_up.label})
 
-    def next(self) -> Assignment | None:
+    def ask(self) -> Assignment | None:
         """The next trial: those that were under way first, then the paper's, then what is owed of the searched space; None when none is."""
-        if self.gave_up:
+        if self.stop_reason:
             return None
         if self._interrupted:
             return self._assign(self._interrupted[min(self._interrupted)])
         if self.fixed.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
             return self._assign(self.fixed.ask())
         counts = self.counts()
-        if counts["owed"] <= counts["running"]:
+        if counts["remaining"] <= counts["running"]:
             return None
         self._enqueue_startup()
         return self._assign(self.searched.ask())
@@ -188,7 +188,7 @@ class TrialBook:
 
     # -- what happened
 
-    def record(
+    def report(
         self, key: str, *, step: int, status: str, objective: float | None, points: list[Any], metrics: dict[str, float], error: str | None
     ) -> bool:
         """Enters one report of a trial; entering it again changes nothing.
@@ -202,7 +202,7 @@ class TrialBook:
         if objective is not None and step not in study._storage.get_trial(trial._trial_id).intermediate_values:
             trial.report(objective, step)
         if status != "running":
-            self.finish(key, status, objective, metrics, error)
+            self.tell(key, status, objective, metrics, error)
             return False
         if study is self.searched and step in self.rungs:
             decided = dict(trial.user_attrs.get("rungs", {}))
@@ -210,12 +210,12 @@ class TrialBook:
                 decided[str(step)] = "pruned" if trial.should_prune() else "kept"
                 trial.set_user_attr("rungs", decided)
             if decided[str(step)] == "pruned":
-                self.finish(key, "pruned", objective, metrics)
+                self.tell(key, "pruned", objective, metrics)
                 return False
         self._sync()
         return True
 
-    def lost(self, key: str) -> bool:
+    def worker_died(self, key: str) -> bool:
         """A trial's worker died: it is handed out again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
 
         Returns:
@@ -227,21 +227,19 @@ class TrialBook:
         deaths = int(trial.user_attrs.get("worker_deaths", 0)) + 1
         trial.set_user_attr("worker_deaths", deaths)
         if deaths > WORKER_RETRIES:
-            self.finish(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
+            self.tell(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
             return True
         self._interrupted[trial.study is self.searched, trial.number] = self._open.pop(key)
         return False
 
-    def finish(
-        self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
-    ) -> None:
+    def tell(self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None) -> None:
         """Ends a trial as done, pruned, diverged or failed: the outcome to its folder first, then to Optuna."""
         outcome = {"status": status, "objective": objective, "metrics": metrics or {}, "error": error, "ended_at": time.time()}
         self._sync()  # what the outcome follows from
         write_json(self.trial_folder(key) / OUTCOME, outcome)
-        self._tell(key, outcome)
+        self._tell_optuna(key, outcome)
 
-    def _tell(self, key: str, outcome: dict[str, Any]) -> None:
+    def _tell_optuna(self, key: str, outcome: dict[str, Any]) -> None:
         trial = self._open.pop(key)
         trial.set_user_attr("status", outcome["status"])
         self._failures = [*self._failures, str(outcome["error"])] if outcome["status"] == "failed" else []
@@ -253,7 +251,7 @@ class TrialBook:
         if trial.study is self.searched:
             self._count(told, outcome["metrics"])
             if not self._interrupted:
-                self._enqueue_probes()
+                self._enqueue_follow_ups()
 
     def _count(self, trial: FrozenTrial, metrics: dict[str, float]) -> None:
         """Enters a searched trial that has ended into what is kept of all of them. Only the best few and the winners keep their weights."""
@@ -298,7 +296,7 @@ class TrialBook:
         return len(self._open)
 
     @property
-    def gave_up(self) -> str | None:
+    def stop_reason(self) -> str | None:
         """Why nothing more is handed out, where that is so: what fails every trial would fail the next hundred too."""
         return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
@@ -306,7 +304,7 @@ class TrialBook:
         return self.folder / "trials" / key
 
     def winners(self) -> dict[str, str]:
-        """By target the key of the trial that did best on val so far, as `probes.winners` has it."""
+        """By target the key of the trial that did best on val so far, as `selection.winners` has it."""
         return {target: key for target, (_, key) in self._won.items()}
 
     def ranking(self) -> list[FrozenTrial]:
@@ -321,10 +319,10 @@ class TrialBook:
         under_way = [trial.study for trial in (*self._open.values(), *self._interrupted.values())]
         found["running"] = sum(study is self.searched for study in under_way)
         found["finished"] = len(self._sampler.finished)
-        found["owed"] = max(0, self.sweep.trials - found["finished"])
+        found["remaining"] = max(0, self.sweep.trials - found["finished"])
         fixed = self.fixed.get_trials(deepcopy=False)
         found["fixed"] = len(fixed)
-        found["fixed_owed"] = sum(not t.state.is_finished() for t in fixed)
+        found["fixed_remaining"] = sum(not t.state.is_finished() for t in fixed)
         return found
 
 

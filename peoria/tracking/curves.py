@@ -11,12 +11,12 @@ MARKERS = {"pictures_seen", "trials_ended"}  # every point carries one, its own 
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class MetricPoint:
     step: int  # pictures seen; on the sweep itself, trials ended
     metrics: dict[str, float]  # finite, with the marker
 
 
-def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[CurvePoint]:
+def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[MetricPoint]:
     """Points with finite values only, of the MAX_KEYS - 1 metrics that came first, and the marker."""
     keys: dict[str, None] = {}
     for _, metrics in raw:
@@ -25,17 +25,17 @@ def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[CurvePoint]:
     points = []
     for step, metrics in raw:
         finite = {mlflow_name(key): float(value) for key, value in sorted(metrics.items()) if key in allowed and is_finite(value)}
-        points.append(CurvePoint(step, finite | {"pictures_seen": float(step)}))
+        points.append(MetricPoint(step, finite | {"pictures_seen": float(step)}))
     return points
 
 
-def thinned(points: list[CurvePoint], length: int | None, *, ended: bool) -> tuple[CurvePoint, ...]:
+def thinned(points: list[MetricPoint], length: int | None, *, ended: bool) -> tuple[MetricPoint, ...]:
     """At most MAX_POINTS values of each metric: the first in each of equal stretches of ``length`` pictures, and the last point of an ended run.
 
     Each metric is thinned by itself, for there are more values of the training loss than of val; the marker stays with every point. What stays
     depends on the points before it alone (but for the last one), so that a curve that grows is only ever added to.
     """
-    kept: list[CurvePoint] = []
+    kept: list[MetricPoint] = []
     cells: dict[str, int] = {}
     counts: dict[str, int] = {}
     for index, point in enumerate(points):
@@ -44,7 +44,7 @@ def thinned(points: list[CurvePoint], length: int | None, *, ended: bool) -> tup
         if ended and index == len(points) - 1 and not fresh:
             fresh = [name for name in point.metrics if name not in MARKERS]
         if fresh or point.metrics.keys() <= MARKERS:
-            kept.append(CurvePoint(point.step, {name: value for name, value in point.metrics.items() if name in fresh or name in MARKERS}))
+            kept.append(MetricPoint(point.step, {name: value for name, value in point.metrics.items() if name in fresh or name in MARKERS}))
         for name in fresh:
             cells[name], counts[name] = cell, counts.get(name, 0) + 1
     return tuple(kept)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peoria.errors import PeoriaError
-from peoria.tracking.curves import CurvePoint
+from peoria.tracking.curves import MetricPoint
 from peoria.tracking.database import default_tracking_uri, prepare_sqlite, sqlite_file
 from peoria.tracking.runs import TrackedRun, folder_stamp, read_sweep
 
@@ -216,7 +216,7 @@ def _known(run: Any, marker: str) -> _Known:
     )
 
 
-def batches(points: list[CurvePoint], started_ms: int) -> Iterator[list["Metric"]]:
+def batches(points: list[MetricPoint], started_ms: int) -> Iterator[list["Metric"]]:
     """Whole points, at most MAX_METRICS metrics a batch; timestamps by the step, so that a repeat is the same row."""
     from mlflow.entities import Metric
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from peoria.errors import PeoriaError
 from peoria.records.points import read_points
-from peoria.tracking.curves import MAX_KEYS, CurvePoint, curve, is_finite, mlflow_name, thinned
+from peoria.tracking.curves import MAX_KEYS, MetricPoint, curve, is_finite, mlflow_name, thinned
 from peoria.tracking.redact import scrub, scrub_text
 
 MAX_CHARS = 500  # a value
@@ -29,7 +29,7 @@ class TrackedRun:
     started_ms: int
     params: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
-    points: tuple[CurvePoint, ...] = ()
+    points: tuple[MetricPoint, ...] = ()
     status: str = "RUNNING"  # MLflow's word
     ended_ms: int | None = None
     artifacts: dict[str, Path] = field(default_factory=dict)  # path in the run → file
@@ -82,7 +82,7 @@ def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, ove
         started_ms=int(sweep["started_at"] * 1000),
         params=_params(flat({key: sweep[key] for key in _SWEEP_PARAMS if key in sweep} | sweep["definition"])),
         tags=_tags(tags),
-        points=thinned([CurvePoint(step, metrics) for step, metrics, _ in points], None, ended=over is not None),
+        points=thinned([MetricPoint(step, metrics) for step, metrics, _ in points], None, ended=over is not None),
         status="RUNNING" if over is None else _SWEEP_STATUS.get(over.get("status", "finished"), "FAILED"),
         ended_ms=over_ms,
         artifacts={path.name: path for path in report},

@@ -23,7 +23,7 @@ def forward_all(net: "PopularityNet", pixels: Pictures, *, device: "torch.device
     """Outputs for the centre crops of all pictures, float64 [N, num_outputs]; dropout off, no flips."""
     import torch
 
-    from peoria.data.prefetch import Feeder
+    from peoria.data.prefetch import Prefetcher
 
     def fill(start: int, out: np.ndarray) -> int:
         stop = min(start + BATCH_SIZE, len(pixels))
@@ -31,7 +31,7 @@ def forward_all(net: "PopularityNet", pixels: Pictures, *, device: "torch.device
         return stop - start
 
     shape = (min(BATCH_SIZE, len(pixels)), CROP_PX, CROP_PX, 3)
-    feeder = Feeder(fill, [(shape, np.uint8)], device, step=BATCH_SIZE, stop=len(pixels))
+    feeder = Prefetcher(fill, [(shape, np.uint8)], device, step=BATCH_SIZE, stop=len(pixels))
     was_training = net.training
     net.eval()
     outputs = []

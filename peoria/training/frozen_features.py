@@ -28,19 +28,19 @@ if TYPE_CHECKING:
 BATCH_SIZE = 100  # for each core: the activations of one batch take a few hundred MB
 LARGEST = float(np.finfo(np.float16).max)
 DTYPE = np.float16  # bfloat16 would tie scores, float32 changes no rank and takes twice the disk
-CENTRE = 0  # for ``views``: no random crop but the one of a test
+CENTRE = 0  # for ``crops``: no random crop but the one of a test
 
 
 @dataclass(frozen=True)
 class FrozenTrunk:
-    """The trunk of ``net``, which lies where :func:`peoria.models.place` put it, in front of the pictures of one packed set."""
+    """The trunk of ``net``, which lies where :func:`peoria.models.to_device` put it, in front of the pictures of one packed set."""
 
     net: "PopularityNet"
     config: TrialConfig
     identity: str  # of the packed set
 
-    def features(self, split: SplitData, views: int, folder: Path | None, budget_bytes: int | None = None) -> np.ndarray:
-        """Of ``views`` random crops (and flips) of each picture, float16 [N, views, F], read-only; of the centre crop where ``views`` is
+    def features(self, split: SplitData, crops: int, folder: Path | None, budget_bytes: int | None = None) -> np.ndarray:
+        """Of ``crops`` random crops (and flips) of each picture, float16 [N, crops, F], read-only; of the centre crop where ``crops`` is
         ``CENTRE``, [N, 1, F]. Row i is picture i of ``split``.
 
         The crops depend on the data alone, so all trials see the same. Built once into a file of ``folder``, named by a digest over all that
@@ -50,19 +50,19 @@ class FrozenTrunk:
             WeightsError: a feature that is not finite, or larger than float16 can hold.
             NoRoomError: the disk, or the budget, is too small.
         """
-        shape = (len(split), max(views, 1), self.net.num_features)
+        shape = (len(split), max(crops, 1), self.net.num_features)
 
         def fill(out: np.ndarray) -> None:
-            _compute(self, split, views, out)
+            _compute(self, split, crops, out)
 
         if folder is None:
             found = np.empty(shape, DTYPE)
             fill(found)
             return found
-        path = folder / f"{self.digest(split, views)}.f16"
+        path = folder / f"{self.digest(split, crops)}.f16"
         return np.asarray(built_once(path, DTYPE, shape, fill, what="features", budget_bytes=budget_bytes))
 
-    def digest(self, split: SplitData, views: int) -> str:
+    def digest(self, split: SplitData, crops: int) -> str:
         """Names the pictures (by the set and their keys in it), the trunk with its numbers, where and how it is run, and the crops."""
         import torch
 
@@ -76,7 +76,7 @@ class FrozenTrunk:
             "device": self.device.type,
             "autocast": str(self.autocast),
             "torch": str(torch.__version__),
-            "views": views,
+            "views": crops,  # the key is part of the names of files that exist
         }
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -97,54 +97,54 @@ class FrozenTrunk:
         return state_sha256(self.net.trunk.state_dict())
 
 
-def views_seed(identity: str) -> int:
+def crops_seed(identity: str) -> int:
     """Of the crops, which belong to the data: the same for every trial, trunk and weights."""
     return int.from_bytes(hashlib.sha256(f"views/{identity}".encode()).digest()[:8], "big")
 
 
 @dataclass(frozen=True)
 class _Crops:
-    """The crops of all views as one stream: views 0, 1, … are the first, second, … pass of the stream that a trial of that seed would see."""
+    """The crops of all pictures as one stream: crop 0, 1, … of each is of the first, second, … pass that a trial of that seed would see."""
 
     split: SplitData
-    views: int
+    crops: int
     identity: str
 
     def __len__(self) -> int:
-        return len(self.split) * max(self.views, 1)
+        return len(self.split) * max(self.crops, 1)
 
     @cached_property
     def _batches(self) -> Batches:
         num = len(self.split)
-        return Batches(self.split.pixels, np.zeros(num), np.arange(num), BATCH_SIZE, views_seed(self.identity))
+        return Batches(self.split.pixels, np.zeros(num), np.arange(num), BATCH_SIZE, crops_seed(self.identity))
 
     def places(self, start: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and views of the batch at position ``start``."""
+        """Row, and number of the crop, of each of the batch at position ``start``."""
         positions = np.arange(start, min(start + BATCH_SIZE, len(self)))
-        rows = positions if self.views == CENTRE else self._batches.draw(start, start + BATCH_SIZE)[0][: len(positions)]
+        rows = positions if self.crops == CENTRE else self._batches.draw(start, start + BATCH_SIZE)[0][: len(positions)]
         return rows, positions // len(self.split)
 
     def fill(self, start: int, out: np.ndarray) -> int:
         """That batch into ``out`` (uint8 [BATCH_SIZE, 227, 227, 3]); the number of its crops."""
         num = min(BATCH_SIZE, len(self) - start)
-        if self.views == CENTRE:
+        if self.crops == CENTRE:
             fill_centre(self.split.pixels, start, start + num, out)
         else:
             self._batches.fill(start, out)
         return num
 
 
-def _compute(trunk: FrozenTrunk, split: SplitData, views: int, out: np.ndarray) -> None:
+def _compute(trunk: FrozenTrunk, split: SplitData, crops: int, out: np.ndarray) -> None:
     """On a CPU, batches side by side, one a core and each by one thread: the bits do not depend on the number of cores, and whoever else would
     train waits for this."""
     import torch
 
-    from peoria.data.prefetch import Feeder
+    from peoria.data.prefetch import Prefetcher
 
     net, device, autocast = trunk.net, trunk.device, trunk.autocast
-    crops, buffer = _Crops(split, views, trunk.identity), ((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
-    starts = iter(range(0, len(crops), BATCH_SIZE))
-    feeders = [Feeder(crops.fill, [buffer], device, step=BATCH_SIZE, stop=len(crops)) for _ in range(num_workers(device.type))]
+    stream, buffer = _Crops(split, crops, trunk.identity), ((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8)
+    starts = iter(range(0, len(stream), BATCH_SIZE))
+    feeders = [Prefetcher(stream.fill, [buffer], device, step=BATCH_SIZE, stop=len(stream)) for _ in range(num_workers(device.type))]
 
     def forward(pixels: "torch.Tensor") -> np.ndarray:
         with torch.inference_mode(), torch.autocast(device.type, autocast, enabled=autocast is not None):
@@ -164,7 +164,7 @@ def _compute(trunk: FrozenTrunk, split: SplitData, views: int, out: np.ndarray) 
                             f"weights: features of {trunk.config.net} up to {largest:g}; at most {LARGEST:,.0f} for a frozen trunk",
                             hint="other weights, another head, or trunk='trained'",
                         )
-                    out[crops.places(start)] = found
+                    out[stream.places(start)] = found
     finally:
         torch.set_num_threads(threads)
         net.train(was_training)

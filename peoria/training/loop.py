@@ -18,7 +18,7 @@ from peoria.config.trial import TrialConfig
 from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset
 from peoria.data.subsets import subset_mask
-from peoria.data.targets import counts, kept_by_cut
+from peoria.data.targets import counts, kept_by_outlier_filter
 from peoria.errors import DivergedError
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_checkpoint, save_checkpoint, save_model
@@ -30,7 +30,7 @@ Point = tuple[int, dict[str, float]]
 
 
 @dataclass(frozen=True)
-class Report:
+class TrialReport:
     """One evaluation of a trial on the whole val split."""
 
     step: int  # the set point, in pictures seen
@@ -40,7 +40,7 @@ class Report:
     points: list[Point] = field(default_factory=list)  # what the curves gained since the report before
 
 
-def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Report]:
+def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[TrialReport]:
     """Trains, and yields a report at each evaluation point; whoever iterates may stop at any report.
 
     ``folder`` is the trial's own: a checkpoint found there is gone on from, its last report first.
@@ -51,7 +51,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     """
     import torch
 
-    from peoria.models import build, place
+    from peoria.models import build, to_device
     from peoria.models.precision import FLOAT32_ON_CUDA
     from peoria.training.optim import Schedule, make_optimizer, set_learning_rate
     from peoria.training.steps import make_steps
@@ -60,7 +60,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
     labels = dataset.train.labels
     y = counts(labels, config.target_name)
     subset = np.flatnonzero(subset_mask(labels, config.subset, dataset.identity))  # a study that has no more: cut and constants come from it too
-    rows = subset[kept_by_cut(labels.take(subset), config.outlier_sd)]
+    rows = subset[kept_by_outlier_filter(labels.take(subset), config.outlier_sd)]
     fitted = get_task(config.task).fit(y[subset], y[rows], config.target_scale, config.target_name)
     net, loaded = build(
         config.net,
@@ -71,7 +71,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         trunk=config.trunk,
         seed=config.seed,
     )
-    device, autocast = place(net, config.net, config.device)
+    device, autocast = to_device(net, config.net, config.device)
     settings = {
         "config": config.model_dump(mode="json"),
         "identity": dataset.identity,
@@ -136,7 +136,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         values = {f"val/{name}": value for name, value in found.items()}
         points[-1][1].update(values | {"train/loss_on_val": val_loss(fitted, outputs, dataset.val.labels)})
         status = "done" if step == config.pictures else "running"
-        report = Report(step, status, found[objective], values, points)
+        report = TrialReport(step, status, found[objective], values, points)
         write_scores(folder, dataset.val.labels.keys, fitted.score(outputs))
         if status == "done":
             card = {
@@ -160,9 +160,9 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Repor
         points = []
 
 
-def as_report(found: dict[str, Any]) -> Report:
+def as_report(found: dict[str, Any]) -> TrialReport:
     """A report as it comes back from a checkpoint or a message."""
-    return Report(**{**found, "points": [(step, values) for step, values in found["points"]]})
+    return TrialReport(**{**found, "points": [(step, values) for step, values in found["points"]]})
 
 
 def batch_end(step: int, batch_size: int) -> int:

@@ -14,7 +14,7 @@ from peoria.config.trial import TrialConfig
 from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import CROP_PX
-from peoria.data.prefetch import Feeder
+from peoria.data.prefetch import Prefetcher
 from peoria.models import PopularityNet
 from peoria.tasks import FittedTask
 from peoria.training.evaluate import forward_all
@@ -38,7 +38,7 @@ class Steps(Protocol):
 
 
 @dataclass
-class WholeNet:
+class FineTuning:
     """Crops through the whole net."""
 
     net: PopularityNet
@@ -51,7 +51,7 @@ class WholeNet:
     def __post_init__(self) -> None:
         size = self.batches.batch_size
         buffers = [((size, CROP_PX, CROP_PX, 3), np.dtype(np.uint8)), ((size,), self.batches.encoded.dtype)]
-        self.feeder = Feeder(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
+        self.feeder = Prefetcher(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
 
     @property
     def trained(self) -> nn.Module:
@@ -73,8 +73,8 @@ class WholeNet:
 
 
 @dataclass
-class HeadAlone:
-    """Features through the head: the rows that :class:`WholeNet` would draw, each in one of its views."""
+class LinearProbe:
+    """Features through the head: the rows that :class:`FineTuning` would draw, each in one of its views."""
 
     net: PopularityNet
     fitted: FittedTask
@@ -87,7 +87,7 @@ class HeadAlone:
         self._flat = self.train_features.reshape(-1, self.train_features.shape[2])
         size = self.batches.batch_size
         buffers = [((size, self.train_features.shape[2]), self.train_features.dtype), ((size,), self.batches.encoded.dtype)]
-        self._feeder = Feeder(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
+        self._feeder = Prefetcher(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
 
     @property
     def trained(self) -> nn.Module:
@@ -125,11 +125,11 @@ def make_steps(
 ) -> Steps:
     """The head alone where nothing else can change, the whole net otherwise."""
     if not net.trunk_is_frozen:
-        return WholeNet(net, fitted, batches, dataset.val, config.pictures, autocast)
+        return FineTuning(net, fitted, batches, dataset.val, config.pictures, autocast)
     trunk = FrozenTrunk(net, config, dataset.identity)
-    of_train = trunk.features(dataset.train, config.num_views, dataset.cache, dataset.cache_bytes)
+    of_train = trunk.features(dataset.train, config.num_frozen_crops, dataset.cache, dataset.cache_bytes)
     of_val = trunk.features(dataset.val, CENTRE, dataset.cache, dataset.cache_bytes)
-    return HeadAlone(net, fitted, batches, config.pictures, of_train, of_val)
+    return LinearProbe(net, fitted, batches, config.pictures, of_train, of_val)
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:

@@ -24,7 +24,7 @@ def _dataset(shards: str, cache: str, control: str | None, where: str | None, bu
 
 
 def messages(spec: dict[str, Any], broken: Callable[[], None] = lambda: None) -> Generator[dict[str, Any], None, None]:
-    """Runs the trial of ``spec`` (key, folder, config, shards, cache, cache_bytes, control, where, gpu_share) and yields what the book records, the
+    """Runs the trial of ``spec`` (key, folder, config, shards, cache, cache_bytes, control, where, gpu_share) and yields what the store records, the
     last one with an end status. This is the trial boundary: what goes wrong inside becomes ``diverged`` or ``failed``, with its traceback.
 
     Args:

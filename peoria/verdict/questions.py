@@ -13,7 +13,7 @@ from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
 from peoria.stats.combine import on_top_of_context
 from peoria.stats.estimates import Estimate, Resampling, num_units
-from peoria.stats.learning_curve import CurvePoint, HeldOut, leak, learning_curve
+from peoria.stats.learning_curve import HeldOut, LearningCurvePoint, leak, learning_curve
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.strata import calibration, within_months
 from peoria.verdict.judged import Judged
@@ -25,7 +25,7 @@ MIN_LATER = 100  # pictures of test after the cutoff, for the time split
 def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[str, Any]:
     """Plain JSON values by question; one that these data or this sweep cannot answer is None.
 
-    ``selection``: the winner's curse. ``learning_curve``, ``leak``, ``time``: of the probes. ``on_top_of_context``: of the shipped checkpoint.
+    ``selection``: the winner's curse. ``learning_curve``, ``leak``, ``time``: of the follow-ups. ``on_top_of_context``: of the shipped checkpoint.
     ``noise``: white noise among the test pictures. ``content``: `content_ceiling` of views. ``count_noise`` (by target), ``upper_end``,
     ``within_months``, ``calibration``: see the functions of these names.
     """
@@ -113,11 +113,11 @@ def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling
         num_owners, num_pictures = scored.extra[f"sizes|{trial.key}"].tolist()
         value = metrics.spearman(columns[trial.key], labels.views)
         share = Subset.parse(trial.config["subset"]).share
-        points.append(CurvePoint(share, num_owners, num_pictures, value, samples[trial.key]))
+        points.append(LearningCurvePoint(share, num_owners, num_pictures, value, samples[trial.key]))
     whole = np.mean([samples[f"#{k}"] for k in range(len(score))], axis=0)
     value = float(np.mean([metrics.spearman(row, labels.views) for row in score]))
     num_owners, num_pictures = scored.extra["sizes|all"].tolist()
-    points.append(CurvePoint(1.0, num_owners, num_pictures, value, whole))
+    points.append(LearningCurvePoint(1.0, num_owners, num_pictures, value, whole))
     return learning_curve(points, labels.owners, resampling)
 
 

@@ -43,7 +43,7 @@ def cache_path(shard_set: ShardSet, split: str, folder: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class CacheForecast:
     """Whether a split's decoded copy is there or could be."""
 
     split: str
@@ -56,7 +56,7 @@ class Outlook:
         return self.there or self.num_bytes <= self.free_bytes
 
 
-def outlook(shard_set: ShardSet, splits: Iterable[str], folder: Path, budget_bytes: int | None = None) -> list[Outlook]:
+def forecast(shard_set: ShardSet, splits: Iterable[str], folder: Path, budget_bytes: int | None = None) -> list[CacheForecast]:
     """What `decoded` would find for one split after another; changes nothing."""
     wanted = [(split, *_copy_of(shard_set, split, folder)) for split in splits]
     paths = {path for _, path, _ in wanted}
@@ -65,7 +65,7 @@ def outlook(shard_set: ShardSet, splits: Iterable[str], folder: Path, budget_byt
     result = []
     for split, path, about in wanted:
         there = about["bytes"] == 0 or (path.is_file() and path.stat().st_size == about["bytes"] and read_sidecar(path) == about)
-        result.append(Outlook(split, about["bytes"], there, max(free, 0)))
+        result.append(CacheForecast(split, about["bytes"], there, max(free, 0)))
         if result[-1].fits and not there:
             free -= about["bytes"]
     return result

@@ -51,14 +51,14 @@ def read_sidecar(path: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) and {"bytes", "what"} <= found.keys() else {}
 
 
-def hold(path: Path, about: dict[str, Any]) -> BinaryIO | None:
+def open_shared(path: Path, about: dict[str, Any]) -> BinaryIO | None:
     """The file, open and locked against removal until the last descriptor of it is closed, a map's own included, and marked as used now;
     ``None`` where it is not there, or not the one that ``about`` describes."""
     try:
         file = path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         return None
-    share(file.fileno())
+    lock_shared(file.fileno())
     found = os.fstat(file.fileno())
     if found.st_nlink == 0 or found.st_size != about["bytes"] or read_sidecar(path) != about:  # no link: removed while we waited for the lock
         file.close()
@@ -68,7 +68,7 @@ def hold(path: Path, about: dict[str, Any]) -> BinaryIO | None:
     return file
 
 
-def share(handle: int) -> None:
+def lock_shared(handle: int) -> None:
     """Locks against removal; without locks nothing is removed anyway."""
     with suppress(OSError):
         fcntl.flock(handle, fcntl.LOCK_SH)

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import DTypeLike
 
-from shards.cache.files import UNFINISHED, hold, make_room, room_lock, share, sidecar_path
+from shards.cache.files import UNFINISHED, lock_shared, make_room, open_shared, room_lock, sidecar_path
 from shards.errors import NoRoomError, ShardsError
 from shards.files import sync_folder, write_atomic
 
@@ -40,13 +40,13 @@ def built_once(
         return np.empty(shape, dtype)  # an empty file cannot be mapped
     about = describe(dtype, shape, what, source)
     try:
-        file = hold(path, about)
+        file = open_shared(path, about)
         if file is None:
             from filelock import FileLock
 
             path.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{path}.lock"):
-                file = hold(path, about) or _build(path, dtype, shape, fill, about, budget_bytes)  # another process may just have built it
+                file = open_shared(path, about) or _build(path, dtype, shape, fill, about, budget_bytes)  # another process may just have built it
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise NoRoomError(path, about["bytes"], shutil.disk_usage(path.parent).free, what) from None
@@ -70,7 +70,7 @@ def _build(
         make_room(path, num_bytes, budget_bytes, what=about["what"])
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         file = os.fdopen(handle, "r+b")
-        share(handle)
+        lock_shared(handle)
         try:
             _reserve(handle, num_bytes)  # before another process counts what is free
         except BaseException:

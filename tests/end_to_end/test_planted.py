@@ -24,7 +24,7 @@ from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Point, Sweep
 from peoria.data.dataset import open_dataset
 from peoria.data.synthetic import PLANTS, plant
-from peoria.data.targets import counts, kept_by_cut
+from peoria.data.targets import counts, kept_by_outlier_filter
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
 from peoria.sweep.resources import RunOptions
@@ -279,7 +279,7 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
             assert stored["keys"].tolist() == val.keys.tolist()
             scores = stored["scores"]
         predicted = fitted.predict(scores[:, None])
-        kept = kept_by_cut(val, cut)
+        kept = kept_by_outlier_filter(val, cut)
         cards.append(card)
         metrics_of.append(json.loads((trial / "outcome.json").read_text())["metrics"])
         assert metrics_of[-1]["val/rho_views"] == pytest.approx(metrics.spearman(scores, views))

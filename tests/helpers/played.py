@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from peoria.sweep.trial_store import Assignment, TrialBook
+from peoria.sweep.trial_store import Assignment, TrialStore
 
 STEPS = (250, 500, 750, 1000)
 
@@ -21,12 +21,12 @@ def message(assignment: Assignment, step: int) -> dict[str, Any]:
     return {"step": step, "status": status, "objective": found, "metrics": {"val/rho_views": found}, "points": points, "error": None}
 
 
-def run(book: TrialBook, on_step: Callable[[Assignment, int], None] = lambda assignment, step: None) -> list[str]:
+def run(store: TrialStore, on_step: Callable[[Assignment, int], None] = lambda assignment, step: None) -> list[str]:
     ran = []
-    while (assignment := book.next()) is not None:
+    while (assignment := store.ask()) is not None:
         ran.append(assignment.key)
         for step in STEPS:
             on_step(assignment, step)
-            if not book.record(assignment.key, **message(assignment, step)):
+            if not store.report(assignment.key, **message(assignment, step)):
                 break
     return ran

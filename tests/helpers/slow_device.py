@@ -21,7 +21,7 @@ class Event:
 
 
 class SlowDevice:
-    """A lane for a Feeder, with two streams. ``forgets`` leaves out one of the waits; ``eager``: computes at once, as a CPU does."""
+    """A lane for a Prefetcher, with two streams. ``forgets`` leaves out one of the waits; ``eager``: computes at once, as a CPU does."""
 
     def __init__(self, *, forgets: str = "", eager: bool = False) -> None:
         self.forgets, self.eager = forgets, eager

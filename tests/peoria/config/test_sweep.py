@@ -34,8 +34,14 @@ def load(kind: str, values: dict[str, object], folder: Path) -> None:
         ({"shared": {"evaluations": 7}}, r"curve_points: 40; a multiple of evaluations \(7\)"),
         ({"shared": {"pictures": 100}}, r"pictures: 100; at least 2000, a batch for each of the 40 curve_points"),
         ({"shared": {"trunk": "frozen"}}, r"trunk: 'frozen' with no weights"),
-        ({"shared": {"views": 4}}, r"views: 4 with trunk 'trained'; a trunk that is trained sees a new crop each time, only a frozen one has views"),
-        ({"shared": {"trunk": "frozen", "weights": "w.pth", "views": 0}}, r"shared.views: 0; Input should be greater than or equal to 1"),
+        (
+            {"shared": {"frozen_crops": 4}},
+            r"frozen_crops: 4 with trunk 'trained'; a trunk that is trained sees a new crop each time, only a frozen one keeps some",
+        ),
+        (
+            {"shared": {"trunk": "frozen", "weights": "w.pth", "frozen_crops": 0}},
+            r"shared.frozen_crops: 0; Input should be greater than or equal to 1",
+        ),
         ({"shared": {"subset": "owners:2"}}, r"shared.subset: 'owners:2'; owners:SHARE, pictures:SHARE .* or before:YYYY-MM-DD"),
         ({"shared": {"order": "sorted"}}, r"shared.order: 'sorted'; Input should be 'shuffled' or 'fixed'"),
         ({"where": "beach"}, r"sweep.py: where: 'beach'; COLUMN=VALUE or COLUMN=VALUE\|VALUE, as in tag=beach\|ocean"),
@@ -142,8 +148,8 @@ def test_a_shorter_paper_run_drops_its_rate_at_the_papers_places_and_is_not_call
 
 
 def test_views_are_of_a_frozen_trunk() -> None:
-    assert trial_config(trunk="frozen", weights="w.pth").num_views == 2
-    assert trial_config(trunk="frozen", weights="w.pth", views=5).num_views == 5
+    assert trial_config(trunk="frozen", weights="w.pth").num_frozen_crops == 2
+    assert trial_config(trunk="frozen", weights="w.pth", frozen_crops=5).num_frozen_crops == 5
     assert TrialConfig.model_validate(trial_config().model_dump()) == trial_config()  # as the record of a sweep reads it again
 
 

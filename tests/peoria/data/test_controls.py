@@ -14,7 +14,7 @@ import pytest
 
 from peoria.baselines.image import colour_and_edges
 from peoria.data.control_signals import GLOBAL, NUM_MEASURES, TOP, WARMTH, measure, noise_pictures, seen_in_pictures
-from peoria.data.controls import WORDS, Control, control_name, hand_out, refuse_control
+from peoria.data.controls import WORDS, Control, control_name, reassign, refuse_control
 from peoria.data.dataset import Dataset, SplitData, open_dataset, open_split
 from peoria.data.images import CROP_PX, ArrayPictures
 from peoria.errors import ConfigError
@@ -64,33 +64,33 @@ def labels(make_labels: Callable[..., Labels]) -> Labels:
 @pytest.mark.parametrize("name", ["shuffle", "plant-colour-0.45", "plant-owner-1", "plant-age-0"])
 def test_triples_stay_whole_and_every_count_stays_in_its_split(labels: Labels, name: str) -> None:
     s = np.random.default_rng(0).standard_normal(len(labels))
-    handed = hand_out(name, labels, "seed", s)
+    handed = reassign(name, labels, "seed", s)
     assert sorted(handed.views) == sorted(labels.views)
     assert (handed.favorites == handed.views * 2).all()
     assert (handed.comments == handed.views * 3).all()
     assert (handed.owners == labels.owners).all()
     assert spearman(handed.views, labels.views) == pytest.approx(0, abs=0.03)
-    assert (hand_out(name, labels, "seed", s).views == handed.views).all()
+    assert (reassign(name, labels, "seed", s).views == handed.views).all()
     if name != "plant-owner-1":  # where nothing is left to the dice
-        assert (hand_out(name, labels, "another seed", s).views != handed.views).any()
+        assert (reassign(name, labels, "another seed", s).views != handed.views).any()
 
 
 def test_a_shuffle_is_the_permutation_that_it_has_always_been(labels: Labels) -> None:
     """So that a study that was controlled before can be repeated."""
     order = np.random.default_rng(0x19B25856E1C150CA).permutation(len(labels))  # the first eight bytes of sha256("seed")
-    assert (hand_out("shuffle", labels, "seed", None).views == labels.views[order]).all()
+    assert (reassign("shuffle", labels, "seed", None).views == labels.views[order]).all()
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.2, 0.45, 0.8, 1.0])
 def test_the_strength_is_what_is_found(labels: Labels, strength: float) -> None:
     s = np.random.default_rng(1).standard_normal(len(labels))
-    handed = hand_out(f"plant-colour-{strength:g}", labels, "seed", s)
+    handed = reassign(f"plant-colour-{strength:g}", labels, "seed", s)
     assert spearman(s, handed.views) == pytest.approx(planted_rho(strength), abs=0.02)  # standard error 0.007
 
 
 def test_equals_change_places_by_the_dice_alone(make_labels: Callable[..., Labels]) -> None:
     equal = make_labels(np.zeros(5000, np.int64), np.arange(5000))
-    handed = hand_out("plant-colour-1", equal, "seed", np.arange(5000.0))
+    handed = reassign("plant-colour-1", equal, "seed", np.arange(5000.0))
     assert handed.favorites is not None
     assert spearman(np.arange(5000.0), handed.favorites) == pytest.approx(0, abs=0.05)
 
@@ -187,7 +187,7 @@ def test_what_position_free_statistics_know_of_the_arrangement_is_taken_out(data
     measured, x = measures(split), colour_and_edges(split)
     rho = {}
     for what, s in {"raw": normal_scores(measured[:, TOP], measured[:, TOP]), "taken out": seen_in_pictures(ALL, measured, measured)}.items():
-        rho[what] = found_by(x, hand_out(ALL, split.labels, "seed", s))
+        rho[what] = found_by(x, reassign(ALL, split.labels, "seed", s))
     assert rho["raw"] > 0.8
     assert abs(rho["taken out"]) < 4 / math.sqrt(150)
 

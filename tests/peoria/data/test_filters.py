@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from peoria.data.dataset import Dataset, open_dataset, open_split
-from peoria.data.filters import Where, tags_of, view_identity, view_labels, view_rows, view_slug
+from peoria.data.filters import Filter, filter_rows, filter_slug, filtered_identity, filtered_labels, tags_of
 from peoria.data.images import CROP_PX, TakenPictures
 from peoria.errors import ConfigError, SweepError
 from peoria.records.selection import best_of
@@ -42,18 +42,18 @@ def test_tags(given: str, tags: set[str]) -> None:
 @pytest.mark.parametrize("text", ["beach", "=beach", "tag=", "tag=a|", " =a", ""])
 def test_what_is_no_filter_is_said(text: str) -> None:
     with pytest.raises(ConfigError, match=r"where: '.*'; COLUMN=VALUE or COLUMN=VALUE\|VALUE, as in tag=beach\|ocean"):
-        Where.parse(text)
+        Filter.parse(text)
     with pytest.raises(ValueError, match=r"where: '.*'; COLUMN=VALUE"):
         small_sweep(Path("x"), where=text)
 
 
 def test_filters_that_mean_the_same_are_one_view() -> None:
-    same = {view_identity("a", where) for where in ("tag=Beach|ocean", "tag = ocean | beach", "tag=ocean|beach|beach")}
+    same = {filtered_identity("a", where) for where in ("tag=Beach|ocean", "tag = ocean | beach", "tag=ocean|beach|beach")}
     assert len(same) == 1
     assert all(len(identity) == 64 and int(identity, 16) for identity in same)
-    assert len({view_identity("a", None), view_identity("a", "tag=beach"), view_identity("b", "tag=beach"), *same}) == 4
-    assert view_identity("a", None) == "a"
-    assert view_slug("tag=Ocean|New York") == "tag-new-york-ocean"
+    assert len({filtered_identity("a", None), filtered_identity("a", "tag=beach"), filtered_identity("b", "tag=beach"), *same}) == 4
+    assert filtered_identity("a", None) == "a"
+    assert filter_slug("tag=Ocean|New York") == "tag-new-york-ocean"
 
 
 def test_columns(make_labels: Callable[..., Labels]) -> None:
@@ -69,19 +69,19 @@ def test_columns(make_labels: Callable[..., Labels]) -> None:
         "camera=none": four == 1,
         "camera=3|true": four >= 2,
     }.items():
-        assert view_rows(labels, where, "train").tolist() == np.flatnonzero(expected).tolist(), where
+        assert filter_rows(labels, where, "train").tolist() == np.flatnonzero(expected).tolist(), where
     with pytest.raises(ConfigError, match=r"where: 'views=0': no column 'views'; camera, owner, tag"):
-        view_rows(labels, "views=0", "train")
+        filter_rows(labels, "views=0", "train")
     with pytest.raises(ConfigError, match=r"no column 'tag'; camera, owner"):
-        view_rows(replace(labels, tags=None), "tag=beach", "train")
+        filter_rows(replace(labels, tags=None), "tag=beach", "train")
     with pytest.raises(ConfigError, match=r"where: 'tag=unicorn' is 0 of 100 pictures of train; at least 20"):
-        view_rows(labels, "tag=unicorn", "train")
+        filter_rows(labels, "tag=unicorn", "train")
     few = labels.take(np.arange(12))
     with pytest.raises(ConfigError, match=r"where: 'tag=beach' is 3 of 12 pictures of val; at least 20"):
-        view_rows(few, "tag=beach", "val")
-    assert len(view_rows(few, "tag=beach", "test")) == 3  # of test nobody may know beforehand
+        filter_rows(few, "tag=beach", "val")
+    assert len(filter_rows(few, "tag=beach", "test")) == 3  # of test nobody may know beforehand
     with pytest.raises(ConfigError, match=r"is 0 of 12 pictures of test; at least 1"):
-        view_rows(few, "tag=unicorn", "test")
+        filter_rows(few, "tag=unicorn", "test")
 
 
 WHERE = "tag=beach|bird|city|family|flower|garden|lake"  # about four in five
@@ -100,12 +100,12 @@ def test_a_view_has_the_rows_and_the_bytes_of_the_whole(
     whole, part = getattr(dataset, split), getattr(view, split)
     if budget_bytes == 0:  # decoded from the shards each time
         part = open_split(ShardSet(planted_shards), split, tmp_path, control=None, where=WHERE, budget_bytes=0)
-    rows = view_rows(whole.labels, WHERE, split)
+    rows = filter_rows(whole.labels, WHERE, split)
     assert 20 <= len(rows) < len(whole)
     assert isinstance(part.pixels, TakenPictures)
     assert len(part) == len(part.pixels) == len(rows)
     assert (part.labels.keys == whole.labels.keys[rows]).all()
-    assert all(not tags_of(tags).isdisjoint(Where.parse(WHERE).values) for tags in part.labels.tags)
+    assert all(not tags_of(tags).isdisjoint(Filter.parse(WHERE).values) for tags in part.labels.tags)
     assert (part.pixels.centre(0, len(rows) + 9) == whole.pixels.centre(0, len(whole))[rows]).all()
     augment = np.array([[0, 29, 1], [5, 6, 0], [29, 0, 1]])
     places = np.array([4, 0, len(rows) - 1])
@@ -116,8 +116,8 @@ def test_a_view_has_the_rows_and_the_bytes_of_the_whole(
 
 
 def test_a_view_never_mixes_with_the_whole(view: Dataset, dataset: Dataset, planted_shards: Path) -> None:
-    assert view.identity == view_identity(dataset.identity, WHERE) != dataset.identity
-    assert (view_labels(ShardSet(planted_shards), "val", WHERE).keys == view.val.labels.keys).all()
+    assert view.identity == filtered_identity(dataset.identity, WHERE) != dataset.identity
+    assert (filtered_labels(ShardSet(planted_shards), "val", WHERE).keys == view.val.labels.keys).all()
 
 
 def test_the_test_split_stays_closed_to_a_view(planted_shards: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_a_sweep_of_a_view_is_its_own(planted_shards: Path, home: Path, tmp_path
     sweep = json.loads((result.folder / "sweep.json").read_text())
     assert (sweep["where"], sweep["identity"]) == (WHERE, view.identity)
     assert (sweep["num_train"], sweep["num_val"]) == (len(view.train), len(view.val))
-    assert f"view        only pictures with {WHERE}" in said[0]
+    assert f"filter      only pictures with {WHERE}" in said[0]
     best = best_of(read_trials(result.folder))
     assert best is not None
     with np.load(best.folder / "val_scores.npz") as stored:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from peoria.data.dataset import Dataset
-from peoria.data.prefetch import SLOTS, Feeder
+from peoria.data.prefetch import SLOTS, Prefetcher
 from peoria.training.checkpoint import MODEL
 from peoria.training.loop import train
 from tests.helpers.frozen import frozen_config
@@ -26,8 +26,8 @@ def fill(position: int, numbers: np.ndarray, twice: np.ndarray) -> int:
     return num_rows
 
 
-def feeder(lane: SlowDevice | None, **changes: object) -> Feeder:
-    return Feeder(fill, [((4,), np.float32), ((4, 1), np.int64)], CPU, **{"step": 4, "stop": 78, "lane": lane, **changes})  # type: ignore[arg-type]
+def feeder(lane: SlowDevice | None, **changes: object) -> Prefetcher:
+    return Prefetcher(fill, [((4,), np.float32), ((4, 1), np.int64)], CPU, **{"step": 4, "stop": 78, "lane": lane, **changes})  # type: ignore[arg-type]
 
 
 def read_by(device: SlowDevice, positions: list[int]) -> list[int]:
@@ -80,18 +80,18 @@ def test_what_is_made_ahead_and_by_whom() -> None:
         made.append((position, threading.current_thread() is threading.main_thread()))
         return 4
 
-    ahead = Feeder(noting, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice(eager=True))
+    ahead = Prefetcher(noting, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice(eager=True))
     for position in (0, 4):
         ahead.batch(position)
     ahead._pool.shutdown()
     assert made == [(position, False) for position in range(0, 4 * (SLOTS + 1), 4)]
     made.clear()
-    last = Feeder(noting, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice(eager=True))
+    last = Prefetcher(noting, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice(eager=True))
     last.batch(20)
     last._pool.shutdown()
     assert made == [(20, False)]  # nothing after the end
     made.clear()
-    Feeder(noting, [((4,), np.float32)], CPU, step=4, stop=24).batch(0)
+    Prefetcher(noting, [((4,), np.float32)], CPU, step=4, stop=24).batch(0)
     assert made == [(0, True)]
 
 
@@ -100,7 +100,7 @@ def test_what_goes_wrong_while_filling_is_raised_where_the_batch_is_wanted() -> 
         raise OSError(f"at {position}")
 
     with pytest.raises(OSError, match="at 8"):
-        Feeder(broken, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice()).batch(8)
+        Prefetcher(broken, [((4,), np.float32)], CPU, step=4, stop=24, lane=SlowDevice()).batch(8)
 
 
 @pytest.mark.parametrize("trunk", ["trained", "frozen"])
@@ -110,9 +110,9 @@ def test_a_trial_ends_with_the_same_bits_ahead_or_not(
     """Training, evaluation, and going on in the middle."""
     config = trial_config() if trunk == "trained" else frozen_config(weights)
     plain = list(train(config, here, tmp_path / "plain"))
-    ahead = functools.partial(Feeder, lane=SlowDevice(eager=True))
-    monkeypatch.setattr("peoria.training.steps.Feeder", ahead)
-    monkeypatch.setattr("peoria.data.prefetch.Feeder", ahead)  # evaluation's
+    ahead = functools.partial(Prefetcher, lane=SlowDevice(eager=True))
+    monkeypatch.setattr("peoria.training.steps.Prefetcher", ahead)
+    monkeypatch.setattr("peoria.data.prefetch.Prefetcher", ahead)  # evaluation's
     running = train(config, here, tmp_path / "ahead")
     assert [next(running), next(running)] == plain[:2]
     running.close()  # type: ignore[attr-defined]

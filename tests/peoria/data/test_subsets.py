@@ -11,7 +11,7 @@ import pytest
 from peoria.baselines.suite import all_baselines
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.subsets import Subset, complement, subset_mask, uniform
-from peoria.data.targets import kept_by_cut
+from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import ConfigError
 from peoria.training.checkpoint import load_model
 from peoria.training.loop import train
@@ -126,7 +126,7 @@ def test_a_frozen_trunk_is_seen_once_for_all_subsets_and_only_its_rows_are_drawn
     assert sorted(path.name for path in here.cache.glob("*.f16")) == files
     seen = np.unique(np.concatenate(drawn))
     assert mask[seen].all()
-    assert set(seen) == set(np.flatnonzero(mask)[kept_by_cut(here.train.labels.take(np.flatnonzero(mask)), config.outlier_sd)])
+    assert set(seen) == set(np.flatnonzero(mask)[kept_by_outlier_filter(here.train.labels.take(np.flatnonzero(mask)), config.outlier_sd)])
 
 
 def test_baselines_learn_from_the_subset_too(dataset: Dataset) -> None:

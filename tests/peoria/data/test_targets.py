@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from peoria.data.targets import Scale, counts, kept_by_cut
+from peoria.data.targets import Scale, counts, kept_by_outlier_filter
 from peoria.errors import ConfigError
 from shards.labels import Labels
 
@@ -17,16 +17,16 @@ def test_the_cut_is_one_sided_and_by_any_count(make_labels: MakeLabels) -> None:
     views[0], favorites = 10_000, np.zeros(1000, dtype=np.int64)
     favorites[1] = 50
     labels = make_labels(views, favorites)
-    assert np.flatnonzero(~kept_by_cut(labels, 6.0)).tolist() == [0, 1]
-    assert kept_by_cut(labels, None).all()
+    assert np.flatnonzero(~kept_by_outlier_filter(labels, 6.0)).tolist() == [0, 1]
+    assert kept_by_outlier_filter(labels, None).all()
     low = make_labels(np.where(views > 0, 0, 10_000))
-    assert kept_by_cut(low, 1.0).all()  # far below the mean stays
+    assert kept_by_outlier_filter(low, 1.0).all()  # far below the mean stays
 
 
 def test_the_cut_is_made_once(make_labels: MakeLabels) -> None:
     """Cut again with the statistics of what was kept, and more would go: the paper removed once."""
     views = np.random.default_rng(0).lognormal(3, 1.5, 5000).astype(np.int64)
-    keep = kept_by_cut(make_labels(views), 3.0)
+    keep = kept_by_outlier_filter(make_labels(views), 3.0)
     assert (views[keep] > views[keep].mean() + 3 * views[keep].std()).any()
 
 

@@ -122,7 +122,7 @@ def test_curves_of_every_trial_and_lines_of_every_baseline(arguments: dict[str, 
     losses = source[source.index("Training loss") : source.index("How much each setting mattered")]
     assert [name in losses for name in ("classification", "hybrid", "regression")] == [True] * 3
     assert losses.count("<title>") == len(curves)
-    assert len(arguments["curves"]) == len(curves) + 8  # probes stand in the table only
+    assert len(arguments["curves"]) == len(curves) + 8  # follow-ups stand in the table only
     assert f"Table of {len(arguments['curves'])} trials" in source
 
 

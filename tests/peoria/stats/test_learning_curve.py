@@ -6,7 +6,7 @@ import pytest
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.estimates import Resampling
-from peoria.stats.learning_curve import CurvePoint, HeldOut, fit_power_law, leak, learning_curve
+from peoria.stats.learning_curve import HeldOut, LearningCurvePoint, fit_power_law, leak, learning_curve
 from peoria.stats.metrics import spearman
 
 FEW = Resampling(num_resamples=200)
@@ -14,7 +14,7 @@ OWNERS = (np.arange(3000) // 3).astype(str)
 SIZES = {0.125: 1000, 0.25: 2000, 0.5: 4000, 1.0: 8000}
 
 
-def points(skills: dict[float, float], seed: int = 0) -> list[CurvePoint]:
+def points(skills: dict[float, float], seed: int = 0) -> list[LearningCurvePoint]:
     """One test split of 3,000 pictures; the scores of a run have the given correlation with log views."""
     rng = np.random.default_rng(seed)
     y, common = rng.normal(size=3000), rng.normal(size=3000)
@@ -23,7 +23,7 @@ def points(skills: dict[float, float], seed: int = 0) -> list[CurvePoint]:
         noise = np.sqrt(0.9) * common + np.sqrt(0.1) * rng.normal(size=3000)  # runs of one recipe err alike
         score = skill * y + np.sqrt(1 - skill**2) * noise
         samples = bootstrap_spearman({"s": score}, y, OWNERS, **FEW.draws)["s"]
-        found.append(CurvePoint(fraction, SIZES[fraction] // 10, SIZES[fraction], spearman(score, y), samples))
+        found.append(LearningCurvePoint(fraction, SIZES[fraction] // 10, SIZES[fraction], spearman(score, y), samples))
     return found
 
 

@@ -12,8 +12,8 @@ from peoria.config.sweep import Sweep
 from peoria.data.images import ArrayPictures
 from peoria.records.selection import best_of, winners, winners_of
 from peoria.records.trials import read_trials
-from peoria.sweep.follow_ups import OWNER_SHARES, probes, time_cutoff
-from peoria.sweep.trial_store import TrialBook
+from peoria.sweep.follow_ups import OWNER_SHARES, follow_ups, time_cutoff
+from peoria.sweep.trial_store import TrialStore
 from peoria.verdict.judged import Judged
 from peoria.verdict.predictors import network_score, val_score
 from tests.helpers.played import STEPS, message, run
@@ -45,7 +45,7 @@ def test_each_target_has_its_winner_on_val() -> None:
 
 def test_what_is_trained_again_differs_in_seed_and_pictures_alone(sweep: Sweep) -> None:
     config = trial_config()
-    found = probes(sweep, {"views": "0004", "favorites": "0002"}, {"0004": config, "0002": config}, "2014-05-01")
+    found = follow_ups(sweep, {"views": "0004", "favorites": "0002"}, {"0004": config, "0002": config}, "2014-05-01")
     assert [probe.key for probe in found] == [
         *(f"0004-seed-{k}" for k in (1, 2, 3)),
         *(f"0002-seed-{k}" for k in (1, 2, 3)),
@@ -57,9 +57,9 @@ def test_what_is_trained_again_differs_in_seed_and_pictures_alone(sweep: Sweep) 
     assert {json.dumps(probe.config.model_dump(exclude={"seed", "subset"})) for probe in found} == {
         json.dumps(config.model_dump(exclude={"seed", "subset"}))
     }
-    both = probes(sweep, {"views": "0004", "favorites": "0004"}, {"0004": config}, None)
+    both = follow_ups(sweep, {"views": "0004", "favorites": "0004"}, {"0004": config}, None)
     assert len(both) == 3 + 4  # one recipe serves both targets; without dates there is no past
-    assert probes(sweep.model_copy(update={"seeds": 0, "questions": ()}), {"views": "0004"}, {"0004": config}, None) == []
+    assert follow_ups(sweep.model_copy(update={"seeds": 0, "questions": ()}), {"views": "0004"}, {"0004": config}, None) == []
 
 
 def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -> None:
@@ -69,14 +69,14 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
         asked.append(len(asked))
         return "2014-05-01"
 
-    book = TrialBook(tmp_path, sweep, cutoff=cutoff)
-    ran = run(book)
+    store = TrialStore(tmp_path, sweep, cutoff=cutoff)
+    ran = run(store)
     assert ran[:6] == [f"{n:04d}" for n in range(6)]
-    winner = book.winners()["views"]
+    winner = store.winners()["views"]
     assert ran[6:] == [*(f"{winner}-seed-{k}" for k in (1, 2, 3)), *ran[9:]]
     assert len(ran) == 6 + 3 + 5
-    assert book.counts()["fixed_owed"] == 0
-    assert run(TrialBook(tmp_path, sweep, cutoff=cutoff)) == []  # none twice
+    assert store.counts()["fixed_remaining"] == 0
+    assert run(TrialStore(tmp_path, sweep, cutoff=cutoff)) == []  # none twice
     trials = read_trials(tmp_path)
     best = best_of(trials)
     assert best is not None
@@ -90,13 +90,13 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
 
 def test_a_seed_that_diverges_counts_as_ranking_nothing(sweep: Sweep, tmp_path: Path) -> None:
     """Left out, a recipe would be judged by the seeds that went well."""
-    book = TrialBook(tmp_path, sweep.model_copy(update={"questions": ()}))
-    while (assignment := book.next()) is not None:
+    store = TrialStore(tmp_path, sweep.model_copy(update={"questions": ()}))
+    while (assignment := store.ask()) is not None:
         if assignment.key.endswith("seed-2"):
-            book.record(assignment.key, step=250, status="diverged", objective=None, points=[], metrics={}, error="loss was inf")
+            store.report(assignment.key, step=250, status="diverged", objective=None, points=[], metrics={}, error="loss was inf")
             continue
         for step in STEPS:
-            if not book.record(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, **message_of(assignment, step)):
                 break
     judged = Judged.of(read_trials(tmp_path))
     again = judged.seeds[judged.winners["views"].key]
@@ -108,13 +108,13 @@ def test_a_seed_that_diverges_counts_as_ranking_nothing(sweep: Sweep, tmp_path: 
 
 
 def test_a_killed_sweep_owes_the_rest_of_its_probes(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
-    while (assignment := book.next()) is not None and not assignment.key.endswith("seed-2"):
+    store = TrialStore(tmp_path, sweep)
+    while (assignment := store.ask()) is not None and not assignment.key.endswith("seed-2"):
         for step in STEPS:
-            if not book.record(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, **message_of(assignment, step)):
                 break
     assert assignment is not None
-    ran = run(TrialBook(tmp_path, sweep))
+    ran = run(TrialStore(tmp_path, sweep))
     assert ran[0] == assignment.key  # it was under way
     assert len(keys(tmp_path)) == 3 + 4
     assert not {assignment.key.replace("seed-2", "seed-1")} & set(ran)
@@ -126,14 +126,14 @@ def message_of(assignment: Any, step: int) -> dict[str, Any]:
 
 def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(sweep: Sweep, tmp_path: Path) -> None:
     few = sweep.model_copy(update={"trials": 2})
-    book = TrialBook(tmp_path, few)
-    while (assignment := book.next()) is not None and "seed" not in assignment.key:
+    store = TrialStore(tmp_path, few)
+    while (assignment := store.ask()) is not None and "seed" not in assignment.key:
         for step in STEPS:
-            if not book.record(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, **message_of(assignment, step)):
                 break
     assert assignment is not None
-    first = book.winners()["views"]
-    more = TrialBook(tmp_path, sweep.model_copy(update={"trials": 40}))
+    first = store.winners()["views"]
+    more = TrialStore(tmp_path, sweep.model_copy(update={"trials": 40}))
     ran = run(more)
     winner = more.winners()["views"]
     assert winner != first  # 40 draws are better than 2
@@ -141,17 +141,17 @@ def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(swee
     assert ran[1:39] == [f"{n:04d}" for n in range(2, 40)]
     assert [key for key in ran[39:] if key.startswith(first)] == []
     assert [key for key in ran[39:] if "seed" in key] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
-    assert more.counts()["fixed_owed"] == 0
+    assert more.counts()["fixed_remaining"] == 0
 
 
 def test_winners_keep_their_weights(sweep: Sweep, tmp_path: Path) -> None:
     """The best by the objective are not always the best for views: here the objective runs the other way."""
-    book = TrialBook(tmp_path, sweep.model_copy(update={"trials": 8, "prune": False, "seeds": 0, "questions": ()}))
-    while (assignment := book.next()) is not None:
+    store = TrialStore(tmp_path, sweep.model_copy(update={"trials": 8, "prune": False, "seeds": 0, "questions": ()}))
+    while (assignment := store.ask()) is not None:
         (assignment.folder / "model.safetensors").write_bytes(b"weights")
         found = message_of(assignment, STEPS[-1])
         number = int(assignment.key)
-        book.record(assignment.key, **{**found, "objective": number / 10, "metrics": {"val/rho_views": 1 - number / 10}})
+        store.report(assignment.key, **{**found, "objective": number / 10, "metrics": {"val/rho_views": 1 - number / 10}})
     kept = sorted(path.parent.name for path in tmp_path.glob("trials/*/model.safetensors"))
     assert kept == ["0000", "0005", "0006", "0007"]
 

@@ -18,8 +18,8 @@ from peoria.records.trials import read_trials
 from peoria.sweep import ray_executor
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
-from peoria.sweep.trial_store import TrialBook
-from peoria.training.loop import Report
+from peoria.sweep.trial_store import TrialStore
+from peoria.training.loop import TrialReport
 from tests.helpers.small import small_sweep
 
 
@@ -52,14 +52,14 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     assert json.loads((result.folder / "finished.json").read_text())["status"] == "failed"
 
 
-def stub(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Report]:
+def stub(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[TrialReport]:
     """In place of training: the first trial of a sweep meets the error whose name lies beside the sweep, the others do not."""
     (folder / "pid").write_text(f"{os.getpid()} {len(dataset.train)}")
     error = (folder.parents[2] / "error").read_text()
     if folder.name == "0000":
         raise {"gpu": torch.OutOfMemoryError("CUDA out of memory"), "bug": ValueError("a bug")}[error]
     for step in config.evaluation_points():
-        yield Report(step, "done" if step == config.pictures else "running", 0.1, {}, [(step, {"val/rank_mean": 0.1})])
+        yield TrialReport(step, "done" if step == config.pictures else "running", 0.1, {}, [(step, {"val/rank_mean": 0.1})])
 
 
 class StubActor(ray_executor.TrialActor):
@@ -79,7 +79,7 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
 ) -> None:
     """By pids. A trial that fails by itself leaves its worker to the next one: the control."""
     (tmp_path / "error").write_text(error)
-    book = TrialBook(tmp_path / "sweep", small_sweep(planted_shards, trials=2, prune=False))
+    store = TrialStore(tmp_path / "sweep", small_sweep(planted_shards, trials=2, prune=False))
     monkeypatch.setattr(ray_executor, "TrialActor", StubActor)
     ray_executor.ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import this file
 
@@ -90,15 +90,17 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
     ended: list[str] = []
     ray_executor.connect(num_cpus=1, num_gpus=None)
     try:
-        ray_executor.run_with_ray(ray_executor.Desk(book, spec, ended.append, {}), tmp_path / "tune", concurrent=1, cpus=1, gpus=0.0, seconds=120)
+        ray_executor.run_with_ray(
+            ray_executor.TuneState(store, spec, ended.append, {}), tmp_path / "tune", concurrent=1, cpus=1, gpus=0.0, seconds=120
+        )
     finally:
         ray_executor.disconnect()
         ray_executor.ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    outcomes = [json.loads((book.trial_folder(key) / "outcome.json").read_text()) for key in ("0000", "0001", "0002")]
+    outcomes = [json.loads((store.trial_folder(key) / "outcome.json").read_text()) for key in ("0000", "0001", "0002")]
     assert [outcome["status"] for outcome in outcomes] == ["failed", "done", "done"]
     assert outcomes[0]["error"].splitlines()[-1].startswith(text)
     assert ended == ["0000", "0001", "0002"]  # each once
-    first, second, third = ((book.trial_folder(key) / "pid").read_text() for key in ("0000", "0001", "0002"))
+    first, second, third = ((store.trial_folder(key) / "pid").read_text() for key in ("0000", "0001", "0002"))
     assert (first == second) is same
     assert second == third
 
@@ -117,7 +119,7 @@ def forks(**_):
 ray_executor.connect = forks
 if sys.argv[1] == "unheld":
     ray_executor.threadpool_limits = lambda *_: SimpleNamespace(restore_original_limits=lambda: None)
-with ray_executor.RayAside(num_cpus=1, num_gpus=None) as aside:
+with ray_executor.RayInBackground(num_cpus=1, num_gpus=None) as aside:
     long, square = np.ones((2000, 100)), np.ones((100, 100))
     while not aside._started.done():
         long @ square

@@ -25,7 +25,7 @@ from peoria.sweep.plan import make_plan, objective_standard_error, pictures_text
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.sweep.status import status
-from shards.cache.decoded import Outlook
+from shards.cache.decoded import CacheForecast
 from shards.errors import DamagedShardError
 from tests.helpers.small import small_sweep
 
@@ -203,7 +203,11 @@ def test_a_disk_too_small_for_pictures_is_no_refusal_one_too_small_for_models_is
 
 
 def test_where_the_pictures_will_come_from() -> None:
-    train, val, there = Outlook("train", 12_300_000_000, False, 20_000_000_000), Outlook("val", 10**9, False, 7), Outlook("val", 10**9, True, 0)
+    train, val, there = (
+        CacheForecast("train", 12_300_000_000, False, 20_000_000_000),
+        CacheForecast("val", 10**9, False, 7),
+        CacheForecast("val", 10**9, True, 0),
+    )
     no_val = "no room for a decoded copy of val (needs 1.00 GB, 0.00 GB free): its pictures are decoded from the shards each time"
     assert pictures_text([train, val], Path("c")) == f"decoded copy 12.30 GB in c; {no_val}"
     assert pictures_text([train, there], Path("c")) == "decoded copy 13.30 GB in c"

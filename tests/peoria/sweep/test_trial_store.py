@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from peoria.config.sweep import Point, Sweep
 from peoria.sweep.pruner import RungPruner, rungs
 from peoria.sweep.storage import Journal
-from peoria.sweep.trial_store import TrialBook
+from peoria.sweep.trial_store import TrialStore
 from tests.helpers.played import STEPS, message, run
 from tests.helpers.small import small_sweep, trial_config
 
@@ -29,28 +29,28 @@ class Killed(BaseException):
     """As SIGKILL: nothing of ours may handle it."""
 
 
-def facts(book: TrialBook) -> list[tuple[Any, ...]]:
+def facts(store: TrialStore) -> list[tuple[Any, ...]]:
     """All that a sweep is, but for times."""
-    trials = [*book.searched.get_trials(), *book.fixed.get_trials()]
+    trials = [*store.searched.get_trials(), *store.fixed.get_trials()]
     return [(t.number, t.state, t.value, t.params, t.intermediate_values, t.user_attrs) for t in trials]
 
 
 def test_exactly_what_is_owed(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
-    ran = run(book)
+    store = TrialStore(tmp_path, sweep)
+    ran = run(store)
     assert ran == ["paper-regression", "paper-hybrid", *(f"{n:04d}" for n in range(12))]
-    assert book.counts()["owed"] == 0
-    again = TrialBook(tmp_path, sweep)
+    assert store.counts()["remaining"] == 0
+    again = TrialStore(tmp_path, sweep)
     assert run(again) == []
-    more = TrialBook(tmp_path, sweep.model_copy(update={"trials": 14}))
+    more = TrialStore(tmp_path, sweep.model_copy(update={"trials": 14}))
     assert run(more) == ["0012", "0013"]
 
 
 def test_start_up_is_fair_and_the_queue_goes_first(sweep: Sweep, tmp_path: Path) -> None:
     point = Point(task="hybrid", learning_rate=2e-3, outlier_sd=None)
-    book = TrialBook(tmp_path, sweep.model_copy(update={"queue": (point,)}))
-    run(book)
-    trials = book.searched.get_trials()
+    store = TrialStore(tmp_path, sweep.model_copy(update={"queue": (point,)}))
+    run(store)
+    trials = store.searched.get_trials()
     assert trials[0].params["hybrid/learning_rate"] == 2e-3
     assert trials[0].params["outlier_sd"] is None
     assert [t.params["task"] for t in trials[1:5]] == ["regression", "hybrid"] * 2
@@ -58,37 +58,37 @@ def test_start_up_is_fair_and_the_queue_goes_first(sweep: Sweep, tmp_path: Path)
 
 def test_a_point_that_is_queued_later_goes_next(sweep: Sweep, tmp_path: Path) -> None:
     few = sweep.model_copy(update={"paper": False, "trials": 1})
-    run(TrialBook(tmp_path, few))
+    run(TrialStore(tmp_path, few))
     point = Point(task="hybrid", learning_rate=2e-3)
-    book = TrialBook(tmp_path, few.model_copy(update={"trials": 3, "queue": (point, point)}))
-    run(book)
-    assert book.searched.get_trials()[1].params["hybrid/learning_rate"] == 2e-3
-    assert [t.user_attrs["origin"] for t in book.searched.get_trials()][2] == "start-up hybrid 0"  # the same point twice is one
+    store = TrialStore(tmp_path, few.model_copy(update={"trials": 3, "queue": (point, point)}))
+    run(store)
+    assert store.searched.get_trials()[1].params["hybrid/learning_rate"] == 2e-3
+    assert [t.user_attrs["origin"] for t in store.searched.get_trials()][2] == "start-up hybrid 0"  # the same point twice is one
 
 
 def test_the_papers_points_are_kept_from_the_searcher(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
-    run(book)
-    assert {t.user_attrs["key"] for t in book.fixed.get_trials()} == {"paper-regression", "paper-hybrid"}
-    assert all("key" not in t.user_attrs for t in book.searched.get_trials())
+    store = TrialStore(tmp_path, sweep)
+    run(store)
+    assert {t.user_attrs["key"] for t in store.fixed.get_trials()} == {"paper-regression", "paper-hybrid"}
+    assert all("key" not in t.user_attrs for t in store.searched.get_trials())
     config = json.loads((tmp_path / "trials" / "paper-regression" / "config.json").read_text())["config"]
     assert (config["learning_rate"], config["head_multiplier"], config["target_scale"], config["outlier_sd"]) == (1e-8, 20.0, "raw", 6.0)
     assert config["learning_rate"] < sweep.space.learning_rate.low  # type: ignore[union-attr]
 
 
 def test_parameters_of_tasks_are_searched_apart(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
-    run(book)
-    for trial in book.searched.get_trials():
+    store = TrialStore(tmp_path, sweep)
+    run(store)
+    for trial in store.searched.get_trials():
         assert set(trial.params) == {"task", "outlier_sd", f"{trial.params['task']}/learning_rate", f"{trial.params['task']}/head_multiplier"}
 
 
 def test_pruning_is_a_function_of_the_stored_values(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
-    run(book)
-    assert book.counts()["pruned"] > 0
-    reached: dict[int, list[float]] = {step: [] for step in book.rungs}
-    for trial in book.searched.get_trials():  # one after another, so the values at each decision are those of earlier numbers
+    store = TrialStore(tmp_path, sweep)
+    run(store)
+    assert store.counts()["pruned"] > 0
+    reached: dict[int, list[float]] = {step: [] for step in store.rungs}
+    for trial in store.searched.get_trials():  # one after another, so the values at each decision are those of earlier numbers
         for step, decision in trial.user_attrs.get("rungs", {}).items():
             seen = reached[int(step)]
             seen.append(trial.intermediate_values[int(step)])
@@ -118,9 +118,9 @@ def test_optunas_own_pruner_forgets_a_decision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("cut", ["nothing", "unsynced", "too much"])
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int, cut: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every write of the book is a place to die. One after another, the sweep ends as if it had been left alone. A power cut also takes from the
+    """Every write of the store is a place to die. One after another, the sweep ends as if it had been left alone. A power cut also takes from the
     journal what was not synced; the other files are on the disk once they are written. Were more of it taken, the sweep would be another."""
-    run(undisturbed := TrialBook(tmp_path / "undisturbed", sweep))
+    run(undisturbed := TrialStore(tmp_path / "undisturbed", sweep))
     dice = random.Random(seed)
     countdown = 0
 
@@ -146,18 +146,18 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
     monkeypatch.setattr(Journal, "append_logs", dying(Journal.append_logs))
     monkeypatch.setattr(Journal, "sync", dying(sync))
     monkeypatch.setattr("peoria.records.folder.write_json", dying(__import__("peoria.sweep.trial_store", fromlist=["write_json"]).write_json))
-    monkeypatch.setattr(TrialBook, "_append", dying(TrialBook._append))
+    monkeypatch.setattr(TrialStore, "_append", dying(TrialStore._append))
     kills, lost, steps = 0, 0, {}
     for _ in range(200):
         countdown = dice.randint(1, 40)
         try:
-            book = TrialBook(tmp_path / "killed", sweep)
+            store = TrialStore(tmp_path / "killed", sweep)
             # A trial that is resumed sends its last report again, then goes on.
-            while (assignment := book.next()) is not None:
+            while (assignment := store.ask()) is not None:
                 first = steps.get(assignment.key, 0)
                 for k in range(max(0, first - 1), len(STEPS)):
                     steps[assignment.key] = k + 1
-                    if not book.record(assignment.key, **message(assignment, STEPS[k])):
+                    if not store.report(assignment.key, **message(assignment, STEPS[k])):
                         break
             countdown = -1
             break
@@ -170,21 +170,21 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
                 synced[:] = [size, size]
     assert kills > 10
     assert (lost > 3) is (cut != "nothing")
-    book = TrialBook(tmp_path / "killed", sweep)
-    assert book.next() is None
-    assert (facts(book) == facts(undisturbed)) is (cut != "too much")
+    store = TrialStore(tmp_path / "killed", sweep)
+    assert store.ask() is None
+    assert (facts(store) == facts(undisturbed)) is (cut != "too much")
     for key in (f"{n:04d}" for n in range(12 * (cut != "too much"))):
         curves = [(root / "trials" / key / "points.jsonl").read_text() for root in (tmp_path / "killed", tmp_path / "undisturbed")]
         assert curves[0] == curves[1]
 
 
 def test_a_torn_journal_and_a_dead_lock(sweep: Sweep, tmp_path: Path) -> None:
-    run(TrialBook(tmp_path, sweep))
+    run(TrialStore(tmp_path, sweep))
     journal = tmp_path / "study.journal"
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code": 4, "wor')
     (tmp_path / "study.journal.lock").touch()
-    assert run(TrialBook(tmp_path, sweep)) == []
+    assert run(TrialStore(tmp_path, sweep)) == []
     assert journal.read_bytes()[: len(whole)] == whole
     # Without the repair, the next entry is written behind the torn one, and the whole record is unreadable.
     journal.write_bytes(whole + b'{"op_code": 4, "wor')
@@ -196,65 +196,65 @@ def test_a_torn_journal_and_a_dead_lock(sweep: Sweep, tmp_path: Path) -> None:
 
 
 def test_diverged_and_failed(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep.model_copy(update={"paper": False, "trials": 3}))
+    store = TrialStore(tmp_path, sweep.model_copy(update={"paper": False, "trials": 3}))
     ends = iter([("diverged", "loss was nan"), ("failed", "Traceback ..."), ("done", None), ("done", None), ("done", None)])
-    while (assignment := book.next()) is not None:
+    while (assignment := store.ask()) is not None:
         status, error = next(ends)
         objective = 0.3 if status == "done" else None
-        book.record(assignment.key, step=1000, status=status, objective=objective, points=[], metrics={}, error=error)
-    trials = book.searched.get_trials()
+        store.report(assignment.key, step=1000, status=status, objective=objective, points=[], metrics={}, error=error)
+    trials = store.searched.get_trials()
     assert [t.state for t in trials] == [TrialState.COMPLETE, TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
     assert trials[0].value == -1.0
-    assert [t.number for t in book.ranking()] == [2, 3]  # never the diverged one
-    assert book.counts()["owed"] == 0  # the failed one was made up for
+    assert [t.number for t in store.ranking()] == [2, 3]  # never the diverged one
+    assert store.counts()["remaining"] == 0  # the failed one was made up for
     assert json.loads((tmp_path / "trials" / "0001" / "outcome.json").read_text())["error"] == "Traceback ..."
 
 
 def test_a_lost_worker_costs_nothing_three_times(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep.model_copy(update={"paper": False, "trials": 1}))
+    store = TrialStore(tmp_path, sweep.model_copy(update={"paper": False, "trials": 1}))
     handed = []
     for death in range(4):
-        assignment = book.next()
+        assignment = store.ask()
         assert assignment is not None
         handed.append((assignment.key, assignment.config))
-        assert book.next() is None  # it is under way, nothing else is owed
-        assert book.under_way == 1
-        book.record(assignment.key, **message(assignment, STEPS[0]))
-        assert book.lost(assignment.key) is (death == 3)
+        assert store.ask() is None  # it is under way, nothing else is owed
+        assert store.under_way == 1
+        store.report(assignment.key, **message(assignment, STEPS[0]))
+        assert store.worker_died(assignment.key) is (death == 3)
     assert len(set(handed)) == 1  # the same trial with the same settings
-    assert book.searched.get_trials()[0].state == TrialState.FAIL
+    assert store.searched.get_trials()[0].state == TrialState.FAIL
     outcome = json.loads((tmp_path / "trials" / "0000" / "outcome.json").read_text())
     assert outcome["error"] == "its worker died 4 times; see the Ray log of the node"
-    assert book.lost("0000") is False  # a worker that dies after its trial ended changes nothing
-    made_up = book.next()
+    assert store.worker_died("0000") is False  # a worker that dies after its trial ended changes nothing
+    made_up = store.ask()
     assert made_up is not None
     assert made_up.key == "0001"
 
 
 def test_what_fails_every_trial_ends_the_run(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep)
+    store = TrialStore(tmp_path, sweep)
     ran = []
-    while (assignment := book.next()) is not None:
+    while (assignment := store.ask()) is not None:
         ran.append(assignment.key)
-        book.record(assignment.key, step=0, status="failed", objective=None, points=[], metrics={}, error="no such weights")
+        store.report(assignment.key, step=0, status="failed", objective=None, points=[], metrics={}, error="no such weights")
     assert len(ran) == 3
-    assert book.gave_up == "no such weights"
-    assert TrialBook(tmp_path, sweep).next() is not None  # started again, it tries again
+    assert store.stop_reason == "no such weights"
+    assert TrialStore(tmp_path, sweep).ask() is not None  # started again, it tries again
 
 
 def test_the_best_is_the_last_objective_of_a_finished_trial(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep.model_copy(update={"paper": False, "trials": 2, "prune": False}))
+    store = TrialStore(tmp_path, sweep.model_copy(update={"paper": False, "trials": 2, "prune": False}))
     curves = {0: (0.9, 0.1), 1: (0.2, 0.2)}  # the first shone for a moment
-    while (assignment := book.next()) is not None:
+    while (assignment := store.ask()) is not None:
         for step, found in zip((500, 1000), curves[int(assignment.key)], strict=True):
-            book.record(assignment.key, **(message(assignment, step) | {"objective": found}))
-    assert [t.number for t in book.ranking()] == [1, 0]
+            store.report(assignment.key, **(message(assignment, step) | {"objective": found}))
+    assert [t.number for t in store.ranking()] == [1, 0]
 
 
 def test_only_the_top_three_keep_weights(sweep: Sweep, tmp_path: Path) -> None:
-    book = TrialBook(tmp_path, sweep.model_copy(update={"prune": False, "trials": 6}))
-    while (assignment := book.next()) is not None:
+    store = TrialStore(tmp_path, sweep.model_copy(update={"prune": False, "trials": 6}))
+    while (assignment := store.ask()) is not None:
         (assignment.folder / "model.safetensors").touch()
-        book.record(assignment.key, **message(assignment, STEPS[-1]))
+        store.report(assignment.key, **message(assignment, STEPS[-1]))
     kept = {path.parent.name for path in tmp_path.glob("trials/*/model.safetensors")}
-    assert kept == {f"{t.number:04d}" for t in book.ranking()[:3]} | {"paper-regression", "paper-hybrid"}
+    assert kept == {f"{t.number:04d}" for t in store.ranking()[:3]} | {"paper-regression", "paper-hybrid"}

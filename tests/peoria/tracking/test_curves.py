@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from peoria.records.points import read_points
-from peoria.tracking.curves import MAX_KEYS, MAX_POINTS, CurvePoint, curve, thinned
+from peoria.tracking.curves import MAX_KEYS, MAX_POINTS, MetricPoint, curve, thinned
 
 
-def points(num: int, every: int = 10) -> list[CurvePoint]:
+def points(num: int, every: int = 10) -> list[MetricPoint]:
     return curve([(every * k, {"train/loss": float(k)} | ({"val/loss": float(k)} if k % 100 == 99 else {})) for k in range(1, num + 1)])
 
 
@@ -33,7 +33,7 @@ def test_the_rarer_metric_is_not_thinned_by_the_more_frequent_one() -> None:
 @pytest.mark.parametrize("length", [7_000, None])
 def test_a_curve_that_grows_is_only_added_to(length: int | None) -> None:
     everything = points(700)
-    before: tuple[CurvePoint, ...] = ()
+    before: tuple[MetricPoint, ...] = ()
     for num in range(701):
         now = thinned(everything[:num], length, ended=False)
         assert now[: len(before)] == before

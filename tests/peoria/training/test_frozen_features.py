@@ -39,14 +39,14 @@ def test_every_trial_of_a_node_uses_one_file_a_split(here: Dataset, weights: Pat
     for number, changes in enumerate(({"task": "hybrid", "seed": 2}, {"outlier_sd": 1.0, "learning_rate": 1e-4, "batch_size": 8})):
         assert list(train(frozen_config(weights, **changes), here, tmp_path / str(number)))[-1].status == "done"
     with pytest.raises(AssertionError, match="built again"):  # control: other crops are others
-        list(train(frozen_config(weights, views=3), here, tmp_path / "three"))
+        list(train(frozen_config(weights, frozen_crops=3), here, tmp_path / "three"))
 
 
 def test_the_digest_names_all_that_decides_the_numbers(here: Dataset, weights: Path, tmp_path: Path) -> None:
     config = frozen_config(weights)
 
-    def digest(config: TrialConfig = config, split: SplitData = here.val, views: int = 2, identity: str = here.identity) -> str:
-        return FrozenTrunk(frozen_net(config), config, identity).digest(split, views)
+    def digest(config: TrialConfig = config, split: SplitData = here.val, crops: int = 2, identity: str = here.identity) -> str:
+        return FrozenTrunk(frozen_net(config), config, identity).digest(split, crops)
 
     assert digest(config.model_copy(update={"seed": 5, "task": "hybrid", "learning_rate": 0.1})) == digest()
     moved = {name: tensor + 1e-6 for name, tensor in load_file(weights).items()}
@@ -55,8 +55,8 @@ def test_the_digest_names_all_that_decides_the_numbers(here: Dataset, weights: P
         digest(frozen_config(tmp_path / "moved.safetensors")),
         digest(split=part_of(here.val, np.arange(len(here.val) - 1))),
         digest(split=part_of(here.val, np.arange(len(here.val))[::-1])),
-        digest(views=3),
-        digest(views=CENTRE),
+        digest(crops=3),
+        digest(crops=CENTRE),
         digest(identity="other"),
     ]
     assert len({digest(), *others}) == 7

@@ -10,9 +10,9 @@ from benchmarks.gpu import rounds
 from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset
 from peoria.data.images import CROP_PX, ArrayPictures
-from peoria.data.prefetch import Feeder
+from peoria.data.prefetch import Prefetcher
 from peoria.data.targets import counts
-from peoria.models import build, place
+from peoria.models import build, to_device
 from peoria.models.precision import FLOAT32_ON_CUDA
 from peoria.tasks import get_task
 from peoria.training.evaluate import forward_all
@@ -101,7 +101,7 @@ def test_the_feeder_brings_the_same_bytes() -> None:
         out[:8] = pixels[start % 64 : start % 64 + 8]
         return 8
 
-    feeder = Feeder(fill, [((8, CROP_PX, CROP_PX, 3), np.uint8)], CUDA, step=8, stop=4000)
+    feeder = Prefetcher(fill, [((8, CROP_PX, CROP_PX, 3), np.uint8)], CUDA, step=8, stop=4000)
     busy = torch.randn(4096, 4096, device=CUDA)
     sums = []
     for start in range(0, 4000, 8):
@@ -118,7 +118,7 @@ def test_training_never_waits_for_the_device(dataset: Dataset) -> None:
     y = counts(dataset.train.labels, "views")
     fitted = get_task("regression").fit(y, y, "log1p", "views")
     net, _ = build("tiny", num_outputs=1, seed=0)
-    device, autocast = place(net, "tiny", "cuda")
+    device, autocast = to_device(net, "tiny", "cuda")
     batches = Batches(dataset.train.pixels, fitted.encode(y), np.arange(len(y)), config.batch_size, 0)
     steps = make_steps(config, dataset, net, fitted, batches, autocast)
     optimizer = make_optimizer(net, learning_rate=1e-3, head_multiplier=5.0)
@@ -160,7 +160,7 @@ def test_evaluation_agrees_with_the_cpu() -> None:
     pixels = ArrayPictures(np.random.default_rng(0).integers(0, 256, (300, 256, 256, 3), dtype=np.uint8))
     net, _ = build("caffenet", num_outputs=2, seed=0)
     on_cpu = forward_all(net, pixels, device=torch.device("cpu"), autocast=None)
-    device, _ = place(net, "caffenet", "cuda")
+    device, _ = to_device(net, "caffenet", "cuda")
     np.testing.assert_allclose(forward_all(net, pixels, device=device, autocast=None), on_cpu, rtol=1e-2, atol=1e-3 * np.abs(on_cpu).max())
 
 

@@ -22,7 +22,7 @@ from peoria.models import build
 from peoria.tasks import get_task
 from peoria.training.checkpoint import CHECKPOINT, MODEL, load_model
 from peoria.training.evaluate import forward_all, network_metrics, objective_name
-from peoria.training.loop import Report, train
+from peoria.training.loop import TrialReport, train
 from tests.helpers.small import trial_config
 
 RUN = """
@@ -38,12 +38,12 @@ for report in train(TrialConfig.model_validate_json(config), open_dataset(Path(s
 
 
 @pytest.fixture(scope="module")
-def reports(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Report], Path]:
+def reports(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[TrialReport], Path]:
     folder = tmp_path_factory.mktemp("trial")
     return list(train(trial_config(), dataset, folder)), folder
 
 
-def test_reports_carry_the_set_points_and_the_curves(reports: tuple[list[Report], Path]) -> None:
+def test_reports_carry_the_set_points_and_the_curves(reports: tuple[list[TrialReport], Path]) -> None:
     found = reports[0]
     assert [report.step for report in found] == [160, 320, 480, 640]
     assert [report.status for report in found] == ["running", "running", "running", "done"]
@@ -54,7 +54,7 @@ def test_reports_carry_the_set_points_and_the_curves(reports: tuple[list[Report]
     assert found[-1].metrics["val/rho_views"] > 0.2  # there is a lot to be learnt
 
 
-def test_what_is_left_is_the_model_alone(reports: tuple[list[Report], Path], dataset: Dataset) -> None:
+def test_what_is_left_is_the_model_alone(reports: tuple[list[TrialReport], Path], dataset: Dataset) -> None:
     found, folder = reports
     net, card = load_model(folder)
     fitted = get_task("regression").restore(card["task"])
@@ -65,12 +65,12 @@ def test_what_is_left_is_the_model_alone(reports: tuple[list[Report], Path], dat
         np.testing.assert_allclose(stored["scores"], fitted.score(outputs), rtol=1e-4, atol=1e-5)
 
 
-def test_a_trial_that_is_over_reports_its_end_again(reports: tuple[list[Report], Path], dataset: Dataset) -> None:
+def test_a_trial_that_is_over_reports_its_end_again(reports: tuple[list[TrialReport], Path], dataset: Dataset) -> None:
     found, folder = reports
     assert list(train(trial_config(), dataset, folder)) == [found[-1]]
 
 
-def test_the_seed_is_all_there_is_of_chance(reports: tuple[list[Report], Path], dataset: Dataset, tmp_path: Path) -> None:
+def test_the_seed_is_all_there_is_of_chance(reports: tuple[list[TrialReport], Path], dataset: Dataset, tmp_path: Path) -> None:
     again = list(train(trial_config(), dataset, tmp_path))
     assert again == reports[0]
     assert (tmp_path / MODEL).read_bytes() == (reports[1] / MODEL).read_bytes()
@@ -80,7 +80,7 @@ def test_the_seed_is_all_there_is_of_chance(reports: tuple[list[Report], Path], 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_pictures_decoded_each_time_make_the_same_model(
-    reports: tuple[list[Report], Path], planted_shards: Path, tmp_path: Path, threads: int
+    reports: tuple[list[TrialReport], Path], planted_shards: Path, tmp_path: Path, threads: int
 ) -> None:
     """Where the decoded copy has no room, training ends with the same bits."""
     cramped = open_dataset(planted_shards, tmp_path / "cache", budget_bytes=0, threads=threads)
@@ -90,7 +90,7 @@ def test_pictures_decoded_each_time_make_the_same_model(
     assert (tmp_path / "trial" / MODEL).read_bytes() == (reports[1] / MODEL).read_bytes()
 
 
-def test_stopped_at_a_report_and_resumed(reports: tuple[list[Report], Path], dataset: Dataset, tmp_path: Path) -> None:
+def test_stopped_at_a_report_and_resumed(reports: tuple[list[TrialReport], Path], dataset: Dataset, tmp_path: Path) -> None:
     running = train(trial_config(), dataset, tmp_path)
     first = [next(running), next(running)]
     running.close()  # type: ignore[attr-defined]

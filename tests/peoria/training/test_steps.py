@@ -25,10 +25,10 @@ from peoria.sweep.run import run_sweep
 from peoria.tasks import get_task
 from peoria.training.checkpoint import CHECKPOINT, MODEL, load_model
 from peoria.training.evaluate import forward_all
-from peoria.training.frozen_features import BATCH_SIZE, views_seed
+from peoria.training.frozen_features import BATCH_SIZE, crops_seed
 from peoria.training.loop import train
 from peoria.training.optim import make_optimizer
-from peoria.training.steps import HeadAlone, Steps, WholeNet, make_steps
+from peoria.training.steps import FineTuning, LinearProbe, Steps, make_steps
 from peoria.verdict.sentences import FROZEN
 from tests.helpers.frozen import frozen_config, frozen_net, part_of
 from tests.helpers.small import small_sweep, trial_config
@@ -79,18 +79,18 @@ def trained_head(steps: Steps, config: TrialConfig, net: PopularityNet) -> tuple
 
 def test_the_head_becomes_what_it_would_have_become_without_the_cache(here: Dataset, weights: Path) -> None:
     """On the same crops, once through the whole net and once on cached features."""
-    config = frozen_config(weights, views=3)
+    config = frozen_config(weights, frozen_crops=3)
     small = replace(here, train=part_of(here.train, np.arange(130)))  # more than one batch of the builder, and not a whole number of them
     y = counts(small.train.labels, "views")
     fitted = get_task("regression").fit(y, y, "log1p", "views")
     streams = [kind(small.train.pixels, fitted.encode(y), np.arange(130), config.batch_size, config.seed) for kind in (Batches, SameCrops)]
     nets = [frozen_net(config) for _ in range(3)]
     alone = make_steps(config, small, nets[0], fitted, streams[0], None)
-    assert isinstance(alone, HeadAlone)
+    assert isinstance(alone, LinearProbe)
 
     # The views are the passes of the stream of the data's own seed.
     crops = np.zeros((130, 3, CROP_PX, CROP_PX, 3), np.uint8)
-    views = Batches(small.train.pixels, np.zeros(130), np.arange(130), BATCH_SIZE, views_seed(small.identity))
+    views = Batches(small.train.pixels, np.zeros(130), np.arange(130), BATCH_SIZE, crops_seed(small.identity))
     for start in range(0, 3 * 130, BATCH_SIZE):
         found, _ = views.fill(start, np.empty((BATCH_SIZE, CROP_PX, CROP_PX, 3), np.uint8))
         for position, row, crop in zip(range(start, 3 * 130), views.draw(start, start + BATCH_SIZE)[0], found, strict=False):
@@ -101,12 +101,12 @@ def test_the_head_becomes_what_it_would_have_become_without_the_cache(here: Data
         object.__setattr__(same, name, value)
 
     head, outputs = trained_head(alone, config, nets[0])
-    whole, whole_outputs = trained_head(WholeNet(nets[1], fitted, same, small.val, config.pictures, None), config, nets[1])
+    whole, whole_outputs = trained_head(FineTuning(nets[1], fitted, same, small.val, config.pictures, None), config, nets[1])
     assert (head - whole).abs().max() < 0.01 * whole.std()  # what half precision leaves
     np.testing.assert_allclose(outputs, whole_outputs, atol=0.01 * whole_outputs.std())
     # Control: the same rows in other crops give another head.
     object.__setattr__(same, "crops", np.roll(crops, 1, axis=1))
-    other, _ = trained_head(WholeNet(nets[2], fitted, same, small.val, config.pictures, None), config, nets[2])
+    other, _ = trained_head(FineTuning(nets[2], fitted, same, small.val, config.pictures, None), config, nets[2])
     assert (other - whole).abs().max() > 10 * (head - whole).abs().max()
 
 
@@ -143,7 +143,7 @@ def test_a_trunk_that_was_loaded_in_part_is_trained_where_it_was_not(here: Datas
         config = frozen_config(path)
         batches = Batches(here.train.pixels, fitted.encode(y), np.arange(len(y)), config.batch_size, config.seed)
         kinds.append(type(make_steps(config, here, frozen_net(config), fitted, batches, None)))
-    assert kinds == [WholeNet, HeadAlone]
+    assert kinds == [FineTuning, LinearProbe]
 
 
 def test_a_frozen_sweep_says_so(dataset: Dataset, weights: Path, tmp_path: Path) -> None:

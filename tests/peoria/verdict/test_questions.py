@@ -79,7 +79,7 @@ def test_the_winners_curse_is_told_of_the_winner_itself() -> None:
     scored, trials = simulated()
     found = asked(simulated())["selection"]
     tried = [trial.metrics.get("val/rho_views", 0.0) for trial in trials[:24]]
-    assert found["num_trials"] == 24  # neither the paper's nor the probes
+    assert found["num_trials"] == 24  # neither the paper's nor the follow-ups
     assert found["val"] == max(tried)
     assert found["test"] == spearman(column(scored, SHIPPED), scored.labels.views)
     assert found["seeds"] == [spearman(row, scored.labels.views) for row in column(scored, RECIPE)]

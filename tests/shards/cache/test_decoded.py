@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards.cache.decoded import cache_path, decoded, outlook
+from shards.cache.decoded import cache_path, decoded, forecast
 from shards.cache.files import copies, sidecar_path
 from shards.cache.mapped import built_once
 from shards.errors import DamagedShardError, NoRoomError, ShardsError, TestSplitClosedError
@@ -228,14 +228,14 @@ def test_a_file_removed_while_it_was_waited_for_is_built_again(tmp_path: Path, m
     from shards.cache import files as copies_module
 
     _numbers(tmp_path / "a.f4", 1000)
-    share, seen = copies_module.share, []
+    lock_shared, seen = copies_module.lock_shared, []
 
     def late(handle: int) -> None:
         if not seen:
             seen.append(copies_module.remove(tmp_path / "a.f4"))
-        share(handle)
+        lock_shared(handle)
 
-    monkeypatch.setattr(copies_module, "share", late)
+    monkeypatch.setattr(copies_module, "lock_shared", late)
     _numbers(tmp_path / "a.f4", 1000)
     assert seen == [True]
     assert _files(tmp_path) == {"a.f4"}
@@ -246,7 +246,7 @@ def test_the_outlook_changes_nothing_and_is_what_happens(packed_once: Path, tmp_
     train, val = (shard_set.num_pictures(split) * 196_608 for split in ("train", "val"))
 
     def fits(budget_bytes: int | None) -> list[tuple[bool, bool]]:
-        return [(split.fits, split.there) for split in outlook(shard_set, ["train", "val"], tmp_path, budget_bytes)]
+        return [(split.fits, split.there) for split in forecast(shard_set, ["train", "val"], tmp_path, budget_bytes)]
 
     assert fits(train + val) == [(True, False), (True, False)]
     assert fits(train + val - 1) == [(True, False), (False, False)]
