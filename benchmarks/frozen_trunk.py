@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.figures import Figure, Measured, Setting
 from benchmarks.rounds import Candidate, Process, cpu_rate, wall_rate
 from benchmarks.sets import cache, packed
+from peoria.records.folder import SweepFolder
 
 FROZEN = Figure("frozen_trunk", "20 heads on a frozen AlexNet, 10 passes each, its features made first, against full fine-tunes", 100.0, 200.0)
 NET, BATCH_SIZE = "alexnet", 50
@@ -75,7 +76,8 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
     from peoria.data.dataset import open_dataset
     from peoria.sweep.trial_store import TrialStore
     from peoria.training import frozen_features
-    from peoria.training.trial import messages
+    from peoria.training.messages import TrialSpec
+    from peoria.training.trial import run_trial
 
     torch.set_num_threads(1)
     shared = {
@@ -107,12 +109,12 @@ def heads(root: str, weights: str, cache: str, work: str) -> Callable[[], tuple[
             path.unlink()
         sweep = Sweep(name="linear-probe", shards=root, trials=TRIALS, shared=shared | {"pictures": PASSES * num}, prune=False, seeds=0, questions=())
         with tempfile.TemporaryDirectory(dir=work) as folder:
-            store = TrialStore(Path(folder), sweep)
+            store = TrialStore(SweepFolder(Path(folder)), sweep)
             while (assignment := store.ask()) is not None:
-                config = assignment.config.model_dump(mode="json")
-                spec = {"key": assignment.key, "folder": str(assignment.folder), "config": config, "shards": root, "cache": cache, "control": None}
-                for message in messages(spec):
-                    store.report(assignment.key, **message)
+                places = {"folder": assignment.folder.path, "shards": Path(root), "cache": Path(cache)}
+                spec = TrialSpec(key=assignment.key, config=assignment.config, cache_bytes=None, control=None, where=None, **places)
+                for report in run_trial(spec):
+                    store.report(assignment.key, report)
             counts = store.counts()
         assert counts["done"] + counts["diverged"] == TRIALS, counts
         assert features_s > 0

@@ -19,7 +19,7 @@ def machine(setting: Setting) -> dict[str, Any]:
         "cpu": cpu_model(),
         "num_cpus": len(os.sched_getaffinity(0)),
         "load_average": os.getloadavg(),
-        "environment": environment(),
+        "environment": environment().model_dump(),
         "peers": peer_versions(setting.peers),
         "malloc": MALLOC,
         "one_thread": ONE_THREAD,

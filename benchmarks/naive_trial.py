@@ -1,6 +1,5 @@
 """A trial as one would write it without peoria: a process of its own, webdataset, PIL, torchvision; the same net, steps and evaluations."""
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +61,7 @@ def sweep_trials(root: str, work: str, trials: int, pictures: int) -> Callable[[
     import tempfile
 
     from peoria.config.sweep import Sweep
+    from peoria.records.trials import read_trials
     from peoria.sweep.resources import RunOptions
     from peoria.sweep.run import run_sweep
 
@@ -71,13 +71,9 @@ def sweep_trials(root: str, work: str, trials: int, pictures: int) -> Callable[[
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:
             result = run_sweep(sweep, RunOptions(home=Path(home), tracking="off"), lambda line: None)
-            found = []
-            for path in result.folder.glob("trials/*/outcome.json"):
-                ended, started = (
-                    json.loads(p.read_text())[f"{what}_at"] for p, what in ((path, "ended"), (path.with_name("config.json"), "started"))
-                )
-                found.append((ended, ended - started))
+            ended = sorted(read_trials(result.folder), key=lambda trial: trial.ended_at or 0.0)
+            found = [(trial.ended_at or 0.0) - trial.started_at for trial in ended]
             assert result.complete
-        return trials, {"trial_s": [seconds for _, seconds in sorted(found)]}
+        return trials, {"trial_s": found}
 
     return run

@@ -28,6 +28,7 @@ from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData, open_dataset
 from peoria.data.synthetic import PLANTS, plant
 from peoria.errors import DivergedError
+from peoria.records.folder import TrialFolder
 from peoria.sweep.provenance import environment
 from shards.pack.pack import pack
 
@@ -112,12 +113,12 @@ def run_trial(config: TrialConfig, dataset: Dataset, fresh: SplitData) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         val: list[float] = []
         try:
-            for report in train(config, dataset, Path(folder)):
-                val.append(round(report.objective, 5))
+            for report in train(config, dataset, TrialFolder(Path(folder))):
+                val.append(round(report.objective or 0.0, 5))
         except DivergedError:
             return Run(tuple(val), None)
-        net, card = load_model(Path(folder))
-    fitted = get_task(card["config"]["task"]).restore(card["task"])
+        net, card = load_model(TrialFolder(Path(folder)))
+    fitted = get_task(card.config.task).restore(card.task)
     outputs = forward_all(net, fresh.pixels, device=torch.device("cpu"), autocast=None)
     return Run(tuple(val), round(network_metrics(fitted, outputs, fresh.labels)[objective_name(fresh.labels)], 5))
 
@@ -154,7 +155,7 @@ def record(world: str, work: Path, out: Path) -> None:
         "world": {"name": world, **PLANTS[world], "num_pictures": NUM_PICTURES, "seed": SEED, "fresh_seed": FRESH_SEED},
         "identities": {"data": dataset.identity, "fresh": fresh.identity},
         "num_pictures": {"train": len(dataset.train), "val": len(dataset.val), "fresh": len(fresh.train)},
-        "environment": environment(),
+        "environment": environment().model_dump(),
         "sweep": sweep.model_dump(mode="json"),
         "axes": axes,
     }

@@ -33,8 +33,11 @@ from benchmarks.figures import Figure, Measured, Setting
 from benchmarks.recorded import DATA, Run, Table
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import TrialStart
 from peoria.sweep.pruner import RungPruner, rungs
 from peoria.sweep.trial_store import TrialStore
+from peoria.training.messages import TrialReport
 
 REGRET = Figure(
     "searcher_regret",
@@ -117,18 +120,18 @@ def matched(moments: list[Moment], target: float) -> int | None:
 def sweep(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]:
     """The product's own sweep."""
     with tempfile.TemporaryDirectory() as folder:
-        return list(replayed(TrialStore(Path(folder), asked(table, seed, trials)), table))
+        return list(replayed(TrialStore(SweepFolder(Path(folder)), asked(table, seed, trials)), table))
 
 
 def replayed(store: TrialStore, table: Table) -> Iterator[Moment]:
     pictures = 0
     while (assignment := store.ask()) is not None:
         for step, status, objective in reports(table.nearest(assignment.config), assignment.config):
-            if not store.report(assignment.key, step=step, status=status, objective=objective, points=[], metrics={}, error=None):
+            if not store.report(assignment.key, TrialReport(step=step, status=status, objective=objective)):
                 break
         pictures += step
-        best = store.ranking()[:1]
-        yield moment(table, pictures, TrialConfig.model_validate(best[0].user_attrs["config"]) if best else None)
+        best = next(iter(store.standings.by_objective), None)
+        yield moment(table, pictures, None if best is None else TrialStart.read(store.folder.trial(best).start).config)
 
 
 def random_search(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]:

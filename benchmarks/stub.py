@@ -2,36 +2,38 @@
 
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from peoria.config.sweep import Sweep
+from peoria.records.folder import SweepFolder
 from peoria.sweep import ray_executor
 from peoria.sweep.definition import write_definition
 from peoria.sweep.plan import make_plan
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import aside, execute
 from peoria.sweep.trial_store import TrialStore
-from peoria.tracking.database import prepare_sqlite
-from peoria.tracking.projector import tracking
+from peoria.tracking.database import default_tracking_uri, prepare_sqlite
+from peoria.tracking.projector import Following
+from peoria.training.messages import TrialReport, TrialSpec
 from shards.read.shard_set import ShardSet
 
 
-def stub_messages(spec: dict[str, Any], *_: Any) -> Any:
-    """In the place of peoria.training.trial.messages: one report, the last."""
-    Path(spec["folder"]).mkdir(parents=True, exist_ok=True)
-    step, value = spec["config"]["pictures"], float(np.sin(spec["config"]["seed"]) / 2)
+def stub_trial(spec: TrialSpec, **_: Any) -> Iterator[TrialReport]:
+    """In the place of peoria.training.trial.run_trial: one report, the last."""
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    step, value = spec.config.pictures, float(np.sin(spec.config.seed) / 2)
     metrics = {f"val/{name}": value for name in ("loss", "rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd", "d2")}
     points = [(step * k // 40, {"train/loss": 1.0, "train/learning_rate": 0.1}) for k in range(1, 40)] + [(step, metrics)]
-    yield {"step": step, "status": "done", "objective": value, "metrics": metrics, "points": points, "error": None}
+    yield TrialReport(step=step, status="done", objective=value, metrics=metrics, points=points)
 
 
 class StubActor(ray_executor.TrialActor):
     def setup(self, config: dict[str, Any]) -> None:
-        vars(ray_executor)["messages"] = stub_messages
+        vars(ray_executor)["run_trial"] = stub_trial
         super().setup(config)
 
 
@@ -42,7 +44,7 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
 
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:
-            options = RunOptions(home=Path(home), tracking=None if tracked else "off")
+            options = RunOptions(home=Path(home), tracking="off")
             sweep = Sweep(
                 name="empty",
                 shards=root,
@@ -53,7 +55,7 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
                 seeds=0,
                 questions=(),
             )
-            shard_set, folder = ShardSet(Path(root)), Path(home) / "sweeps" / "empty"
+            shard_set, folder = ShardSet(Path(root)), SweepFolder.of(Path(home), "empty")
             plan = make_plan(
                 sweep, shard_set.labels("train"), shard_set.labels("val"), concurrent=concurrent, home=options.home, pictures=""
             )  # fmt: skip
@@ -62,7 +64,7 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
             ended: list[tuple[float, float]] = []
             if tracked:
                 prepare_sqlite(Path(home) / "mlflow.db")
-            with tracking(folder, options, print):
+            with Following(folder, default_tracking_uri(options.home) if tracked else None, print):
                 with aside(store, options, concurrent) as ray_aside:
                     execute(store, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())), ray_aside)
                 disconnected = time.monotonic()

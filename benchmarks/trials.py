@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from peoria.records.folder import TrialFolder
+
 RoundOf = Callable[[], int]
 PICTURES, BATCH_SIZE = 20_000, 32  # as in sweeps/demo.py
 
@@ -49,7 +51,7 @@ def training(root: str, cache: str, resident: bool) -> RoundOf:
 
     def run() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            for _ in train(config, dataset, Path(folder)):
+            for _ in train(config, dataset, TrialFolder(Path(folder))):
                 pass
         return PICTURES
 
@@ -59,16 +61,17 @@ def training(root: str, cache: str, resident: bool) -> RoundOf:
 def whole_trial(root: str, cache: str, work: str, pictures: int = PICTURES) -> RoundOf:
     """A trial as a worker runs it: data opened, trained, evaluated eight times on all of val, checkpoints, reports."""
     from peoria.training import trial
+    from peoria.training.messages import TrialSpec
 
-    config = tiny_config(evaluations=8, pictures=pictures).model_dump(mode="json")
-    spec = {"key": "0000", "config": config, "shards": root, "cache": cache, "control": None}
+    config = tiny_config(evaluations=8, pictures=pictures)
+    places = {"shards": Path(root), "cache": Path(cache), "cache_bytes": None, "control": None, "where": None}
 
     def run() -> int:
         trial._dataset.cache_clear()
         folder = tempfile.mkdtemp(dir=work)
-        reports = list(trial.messages({**spec, "folder": folder}))
+        reports = list(trial.run_trial(TrialSpec(key="0000", folder=Path(folder), config=config, **places)))
         shutil.rmtree(folder)
-        assert reports[-1]["status"] == "done", reports[-1]["error"]
+        assert reports[-1].status == "done", reports[-1].error
         return pictures
 
     return run

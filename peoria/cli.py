@@ -197,7 +197,7 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
     counts = result.counts
     total = counts["finished"] + counts["remaining"]
     ended = ", ".join(f"{counts[name]} {name}" for name in ("done", "pruned", "diverged", "failed") if counts[name])
-    print(f"{counts['finished']} of {total} trials ({ended}); best: {result.best or 'none finished'}")
+    print(f"{counts['finished']} of {total} trials ({ended}); {result.won}")
     name = result.folder.name
     print(f"next: peoria report {name}" if result.complete else "not all trials are there; the same command goes on")
     return result.exit_code

@@ -29,6 +29,10 @@ class ReportError(PeoriaError):
     """A sweep that cannot be judged yet."""
 
 
+class RecordError(PeoriaError):
+    """A file of a sweep's folder that cannot be read: damaged, edited, or of another format."""
+
+
 class DivergedError(PeoriaError):
     """Training met a loss that is not finite; carries the step (pictures seen) and the settings."""
 

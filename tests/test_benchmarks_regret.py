@@ -17,6 +17,7 @@ from benchmarks.regret import Moment, compared, matched, random_search, replayed
 from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import Dataset
+from peoria.records.folder import SweepFolder
 from peoria.sweep.sampler import TrialSampler
 from peoria.sweep.trial_store import TrialStore
 
@@ -70,7 +71,7 @@ def test_quarters_tell_the_regret_of_what_had_ended_by_then() -> None:
 
 def test_every_trained_picture_is_counted_once(tmp_path: Path) -> None:
     table = toy_table(peak)
-    store = TrialStore(tmp_path, table.sweep.model_copy(update={"trials": 12}))
+    store = TrialStore(SweepFolder(tmp_path), table.sweep.model_copy(update={"trials": 12}))
     moments = list(replayed(store, table))
     trials = store.searched.get_trials()
     assert len(moments) == len(trials) == 12

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from peoria.config.paper_recipe import BATCH_SIZE
 from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import PeoriaError
 from peoria.paper import arithmetic, printed
+from peoria.records.selection import best_by_objective
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.tails import Tail, compare
@@ -166,11 +166,11 @@ def _fit(tail: Tail, views: np.ndarray) -> dict[str, Any]:
 def _losses(trial: TrialRecord | None, task: str) -> dict[str, Any] | None:
     if trial is None:
         return None
-    batch_size = trial.config.get("batch_size", BATCH_SIZE)
+    batch_size = trial.config.batch_size
     points = [(step, values) for step, values in trial.points()]
     raw = [(step, values["train/loss"]) for step, values in points if "train/loss" in values]
     resolution = raw[0][0] / batch_size if raw else None  # the first point is the mean of all before it
-    window = min(printed.WINDOWS[task], trial.config["pictures"] / batch_size * LONGEST_WINDOW)
+    window = min(printed.WINDOWS[task], trial.config.pictures / batch_size * LONGEST_WINDOW)
     over = max(1, int(window / resolution)) if resolution else 1
     means: list[float] = np.convolve([loss for _, loss in raw], np.full(over, 1 / over), "valid").tolist() if len(raw) >= over else []
     constants = [values[f"val/{NATIVE[task][1]}"] for _, values in points if f"val/{NATIVE[task][1]}" in values]
@@ -205,9 +205,8 @@ def _point(step: int, batch_size: int, loss: float) -> dict[str, float]:
 
 
 def _headline(task: str, trials: Sequence[TrialRecord], predictors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    of_task = [trial for trial in trials if trial.config["task"] == task]
-    drawn = [trial for trial in of_task if not trial.fixed and trial.status == "done"]
-    best = min(drawn, key=lambda trial: (-(trial.objective or 0.0), trial.key), default=None)
+    of_task = [trial for trial in trials if trial.config.task == task]
+    best = best_by_objective(of_task)
     judged = {predictor["name"]: predictor for predictor in predictors}
     ours = []
     for role, trial in [("paper", next((t for t in of_task if t.key == f"paper-{task}"), None)), ("best of this task", best)]:

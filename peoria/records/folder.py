@@ -1,57 +1,179 @@
-"""Where each file of a sweep's folder lies."""
+"""Where each file of a sweep's folder lies: every name once."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from peoria.errors import ReportError
-from shards.files import write_atomic
-
-JOURNAL = "study.journal"
-POINTS = "points.jsonl"
-OUTCOME = "outcome.json"
-CONFIG = "config.json"
+from peoria.records.schema import BaselineRecord, RunState, SweepRecord
 
 
-def write_json(path: Path, value: Any) -> None:
-    write_atomic(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
+@dataclass(frozen=True)
+class TrialFolder:
+    """``trials/KEY``: one trial's own files."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        return self.path.name
+
+    @property
+    def start(self) -> Path:
+        """`TrialStart`."""
+        return self.path / "config.json"
+
+    @property
+    def outcome(self) -> Path:
+        """`TrialOutcome`."""
+        return self.path / "outcome.json"
+
+    @property
+    def points(self) -> Path:
+        """The curve, see `records.points`."""
+        return self.path / "points.jsonl"
+
+    @property
+    def val_scores(self) -> Path:
+        """The score of every val picture at the last evaluation, see `records.val_scores`."""
+        return self.path / "val_scores.npz"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The state to go on from, see `training.checkpoint`."""
+        return self.path / "checkpoint.pt"
+
+    @property
+    def model(self) -> Path:
+        """The finished weights."""
+        return self.path / "model.safetensors"
+
+    @property
+    def model_card(self) -> Path:
+        """`ModelCard`."""
+        return self.path / "model.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that trains in it."""
+        return self.path / ".lock"
 
 
-FINISHED = "finished.json"
+@dataclass(frozen=True)
+class BaselineFolder:
+    """``baselines/NAME``: one baseline's own files."""
+
+    path: Path
+
+    @property
+    def record(self) -> Path:
+        """`BaselineRecord`."""
+        return self.path / "baseline.json"
+
+    @property
+    def val_scores(self) -> Path:
+        """The scores of every val picture for views and for favourites; none of a constant."""
+        return self.path / "val_scores.npz"
 
 
-def sweep_folder(home: Path, name: str) -> Path:
-    """Where a sweep is kept."""
-    return home / "sweeps" / name
+@dataclass(frozen=True)
+class SweepFolder:
+    """``HOME/sweeps/NAME``: the record of a sweep."""
 
+    path: Path
 
-def read_definition(folder: Path) -> dict[str, Any]:
-    """
-    Raises:
-        ReportError: there is no such sweep; lists those there are.
-    """
-    path = folder / "sweep.json"
-    if not path.exists():
-        there = sorted(other.parent.name for other in folder.parent.glob("*/sweep.json"))
-        raise ReportError(f"sweep {folder.name}: none in {folder.parent}; there {'are' if there else 'is'} {', '.join(there) or 'none at all'}")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    @classmethod
+    def of(cls, home: Path, name: str) -> "SweepFolder":
+        return cls(home / "sweeps" / name)
 
+    @property
+    def name(self) -> str:
+        return self.path.name
 
-def is_finished(folder: Path) -> bool:
-    """Whether the sweep has all its trials."""
-    path = folder / "finished.json"
-    return path.exists() and json.loads(path.read_text())["status"] == "finished"
+    @property
+    def definition(self) -> Path:
+        """`SweepRecord`."""
+        return self.path / "sweep.json"
 
+    @property
+    def journal(self) -> Path:
+        """Optuna's storage, where no database was named."""
+        return self.path / "study.journal"
 
-def rounded(value: Any) -> Any:
-    """Floats to 6 decimals, so that the last bits of another processor do not show; −0.0 as 0.0."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    return round(float(value), 6) + 0.0 if isinstance(value, (float, np.floating)) else value
+    @property
+    def finished(self) -> Path:
+        """`RunState`."""
+        return self.path / "finished.json"
+
+    @property
+    def holder(self) -> Path:
+        """`Holder`."""
+        return self.path / "holder.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the process that runs the sweep."""
+        return self.path / ".lock"
+
+    @property
+    def tune(self) -> Path:
+        """Ray Tune's own files, emptied before and after."""
+        return self.path / "tune"
+
+    @property
+    def baselines_done(self) -> Path:
+        """`BaselineNames`."""
+        return self.path / "baselines" / "done.json"
+
+    @property
+    def test_scores(self) -> Path:
+        """What the one opening of test found, see `verdict.scores`."""
+        return self.path / "report" / "test_scores.npz"
+
+    @property
+    def verdict(self) -> Path:
+        """The verdict, see `verdict.schema`."""
+        return self.path / "report" / "verdict.json"
+
+    @property
+    def page(self) -> Path:
+        """The report for people."""
+        return self.path / "report" / "report.html"
+
+    @property
+    def report_run(self) -> Path:
+        """`ReportRun`."""
+        return self.path / "report" / "run.json"
+
+    def trial(self, key: str) -> TrialFolder:
+        return TrialFolder(self.path / "trials" / key)
+
+    def trials(self) -> list[TrialFolder]:
+        """Those that were begun, by key."""
+        return [TrialFolder(path.parent) for path in sorted(self.path.glob(f"trials/*/{TrialFolder(self.path).start.name}"))]
+
+    def baseline(self, name: str) -> BaselineFolder:
+        return BaselineFolder(self.path / "baselines" / name)
+
+    def baselines(self) -> list[BaselineFolder]:
+        """Those that were fitted, by name."""
+        return [BaselineFolder(path.parent) for path in sorted(self.path.glob(f"baselines/*/{BaselineFolder(self.path).record.name}"))]
+
+    def read_definition(self) -> SweepRecord:
+        """
+        Raises:
+            ReportError: there is no such sweep; lists those there are.
+            RecordError: it is of another format, or damaged.
+        """
+        if not self.definition.exists():
+            there = sorted(other.parent.name for other in self.path.parent.glob(f"*/{self.definition.name}"))
+            raise ReportError(f"sweep {self.name}: none in {self.path.parent}; there {'are' if there else 'is'} {', '.join(there) or 'none at all'}")
+        return SweepRecord.read(self.definition)
+
+    def read_baselines(self) -> list[BaselineRecord]:
+        """By name."""
+        return [BaselineRecord.read(baseline.record) for baseline in self.baselines()]
+
+    def is_finished(self) -> bool:
+        """Whether the sweep has all its trials."""
+        state = RunState.read_if_there(self.finished)
+        return state is not None and state.status == "finished"

@@ -1,13 +1,15 @@
 """A trial's curve as its folder keeps it: one line of JSON a point."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+Curve = list[tuple[int, dict[str, float]]]  # (pictures seen, value by metric), steps ascending
 
 
-def read_points(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """The whole lines of a journal, steps ascending; a line torn by a kill, and a step that was written again after it, are left out."""
-    found: list[tuple[int, dict[str, Any]]] = []
+def read_points(path: Path) -> Curve:
+    """The whole lines of a curve's file; a line torn by a kill, and a step that was written again after it, are left out."""
+    found: Curve = []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
         try:
             point = json.loads(line) if line.endswith(b"\n") else None
@@ -18,5 +20,6 @@ def read_points(path: Path) -> list[tuple[int, dict[str, Any]]]:
     return found
 
 
-def point_line(step: int, values: dict[str, float]) -> str:
-    return json.dumps({"step": step, "metrics": values}, sort_keys=True, allow_nan=False) + "\n"
+def point_lines(points: Iterable[tuple[int, dict[str, float]]]) -> str:
+    """As they stand in the file; raises ValueError for NaN and infinity."""
+    return "".join(json.dumps({"step": step, "metrics": values}, sort_keys=True, allow_nan=False) + "\n" for step, values in points)

@@ -1,57 +1,57 @@
-"""A sweep's folder, read: what was defined and what became of each trial. Needs neither Optuna nor Ray."""
+"""A sweep's trials, read from its folder: needs neither Optuna nor Ray."""
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from peoria.config.trial import TrialConfig
+from peoria.records.folder import SweepFolder, TrialFolder
 from peoria.records.points import read_points
+from peoria.records.schema import Purpose, TrialOutcome, TrialStart, TrialStatus
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One trial as its folder tells it."""
+    """One trial as its folder tells it: `TrialStart` and, where it has ended, `TrialOutcome`."""
 
     key: str
     label: str
-    fixed: bool  # outside the searched space: of the paper, or a probe
-    of: str | None  # of a probe: the searched trial whose settings it has
-    config: dict[str, Any]
-    status: str  # running, done, pruned, diverged or failed
+    purpose: Purpose
+    of: str | None  # of a follow-up: the winner whose settings it has
+    config: TrialConfig
+    status: Literal["running"] | TrialStatus
     objective: float | None
     metrics: dict[str, float]  # of the last evaluation
+    error: str | None  # of one that failed or diverged
     started_at: float  # unix seconds
     ended_at: float | None
-    folder: Path
-
-    @property
-    def is_paper(self) -> bool:
-        return self.fixed and self.of is None
+    folder: TrialFolder
 
     def points(self) -> list[tuple[int, dict[str, float]]]:
-        return read_points(self.folder / "points.jsonl")
+        return read_points(self.folder.points)
 
 
-def read_trials(folder: Path) -> list[TrialRecord]:
-    """All trials, by key."""
-    found = []
-    for path in sorted(folder.glob("trials/*/config.json")):
-        described = json.loads(path.read_text())
-        ended = path.parent / "outcome.json"
-        outcome = json.loads(ended.read_text()) if ended.exists() else {"status": "running", "objective": None, "metrics": {}, "ended_at": None}
-        found.append(
-            TrialRecord(
-                key=path.parent.name,
-                label=described["label"],
-                fixed=described["fixed"],
-                of=described.get("of"),
-                config=described["config"],
-                status=outcome["status"],
-                objective=outcome["objective"],
-                metrics=outcome["metrics"],
-                started_at=described["started_at"],
-                ended_at=outcome["ended_at"],
-                folder=path.parent,
-            )
-        )
-    return found
+def read_trial(folder: TrialFolder) -> TrialRecord:
+    """
+    Raises:
+        RecordError: a file of it cannot be read.
+    """
+    start, outcome = TrialStart.read(folder.start), TrialOutcome.read_if_there(folder.outcome)
+    return TrialRecord(
+        key=folder.key,
+        label=start.label,
+        purpose=start.purpose,
+        of=start.of,
+        config=start.config,
+        status="running" if outcome is None else outcome.status,
+        objective=None if outcome is None else outcome.objective,
+        metrics={} if outcome is None else outcome.metrics,
+        error=None if outcome is None else outcome.error,
+        started_at=start.started_at,
+        ended_at=None if outcome is None else outcome.ended_at,
+        folder=folder,
+    )
+
+
+def read_trials(folder: SweepFolder) -> list[TrialRecord]:
+    """All trials that were begun, by key; raises as `read_trial`."""
+    return [read_trial(trial) for trial in folder.trials()]

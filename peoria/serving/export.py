@@ -5,28 +5,31 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from peoria.config.trial import TrialConfig
+from peoria.records.schema import ModelCard, SweepRecord
+from peoria.records.selection import said
 from peoria.records.trials import TrialRecord
-from peoria.serving.predict import best_trial
-from peoria.training.checkpoint import MODEL, MODEL_CARD
+from peoria.serving.predict import winner_for_views
 from peoria.verdict.sentences import FROZEN, all_said
 from shards.files import write_atomic
 
 
 def export(home: Path, name: str, out: Path) -> list[Path]:
-    """The best model's weights (safetensors), its card for machines (model.json) and for people (README.md)."""
-    folder, sweep, best = best_trial(home, name)
+    """The weights (safetensors) of the winner for views, its card for machines (model.json) and for people (README.md)."""
+    folder, sweep, winner = winner_for_views(home, name)
     out.mkdir(parents=True, exist_ok=True)
-    for file in (MODEL, MODEL_CARD):
-        shutil.copyfile(best.folder / file, out / file)
-    verdict_path = folder / "report" / "verdict.json"
-    verdict = json.loads(verdict_path.read_text()) if verdict_path.exists() else None
-    write_atomic(out / "README.md", model_card(sweep, best, json.loads((best.folder / MODEL_CARD).read_text()), verdict).encode())
-    return [out / MODEL, out / MODEL_CARD, out / "README.md"]
+    files = [winner.folder.model, winner.folder.model_card]
+    for file in files:
+        shutil.copyfile(file, out / file.name)
+    verdict = json.loads(folder.verdict.read_text()) if folder.verdict.exists() else None
+    readme = out / "README.md"
+    write_atomic(readme, model_card(sweep, winner, ModelCard.read(winner.folder.model_card), verdict).encode())
+    return [*(out / file.name for file in files), readme]
 
 
-def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], verdict: dict[str, Any] | None) -> str:
-    config, task = card["config"], card["task"]
-    control = f" (control {card['control']}: its counts were handed out anew; not a model of anything)" if card["control"] else ""
+def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict: dict[str, Any] | None) -> str:
+    config, task = card.config, card.task
+    control = f" (control {card.control}: its counts were handed out anew; not a model of anything)" if card.control else ""
     units = {
         "regression": f"one output; `task.scale` in model.json turns it into {task['target']}",
         "classification": f"two outputs; the softmax of the second is the probability of {task['target']} >= 1",
@@ -34,17 +37,16 @@ def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], v
     }
     judged = all_said(verdict) if verdict is not None else ["not yet judged on a test split (`peoria report`)"]
     lines = [
-        f"# {sweep['name']}, trial {best.key}",
+        f"# {sweep.name}, trial {winner.key}, {said('views', winner.metrics)}",
         "",
-        f"Network `{config['net']}`, head `{config['head']}`, task `{config['task']}`, trained on {card['num_kept']:,} pictures"
-        f"{_which(sweep, config)}.",
-        *([FROZEN] if config["trunk"] == "frozen" else []),
+        f"Network `{config.net}`, head `{config.head}`, task `{config.task}`, trained on {card.num_kept:,} pictures{_which(sweep, config)}.",
+        *([FROZEN] if config.trunk == "frozen" else []),
         "",
         "## Input and output",
         "",
-        f"Pictures are made upright, their short side scaled to 256, cropped to 256×256 in the centre, then 227×227. {card['preprocessing']}",
+        f"Pictures are made upright, their short side scaled to 256, cropped to 256×256 in the centre, then 227×227. {card.preprocessing}",
         "",
-        f"Output: {units.get(config['task'], config['task'])}.",
+        f"Output: {units.get(config.task, config.task)}.",
         "",
         "## How good it is",
         "",
@@ -57,17 +59,17 @@ def model_card(sweep: dict[str, Any], best: TrialRecord, card: dict[str, Any], v
         "",
         "## Identity",
         "",
-        f"- data `{card['identity']}`{control}",
-        f"- code `{sweep['environment']['git_commit']}`{' with changes' if sweep['environment']['git_dirty'] else ''}",
-        f"- starting weights {card['weights']['source'] if card['weights'] else 'random'}",
-        f"- settings `{json.dumps(config, sort_keys=True)}`",
+        f"- data `{card.identity}`{control}",
+        f"- code `{sweep.environment.git_commit}`{' with changes' if sweep.environment.git_dirty else ''}",
+        f"- starting weights {card.weights['source'] if card.weights else 'random'}",
+        f"- settings `{json.dumps(config.model_dump(mode='json'), sort_keys=True)}`",
         "",
     ]
     return "\n".join(lines)
 
 
-def _which(sweep: dict[str, Any], config: dict[str, Any]) -> str:
+def _which(sweep: SweepRecord, config: TrialConfig) -> str:
     """Of which pictures, and in which order, where that is not all of train in a new order each pass."""
-    parts = [f"of those with {sweep['where']}" if sweep.get("where") else "", f"the subset {config['subset']}" if config.get("subset") else ""]
-    parts.append("each pass in the same order" if config.get("order") == "fixed" else "")
+    parts = [f"of those with {sweep.where}" if sweep.where else "", f"the subset {config.subset}" if config.subset else ""]
+    parts.append("each pass in the same order" if config.order == "fixed" else "")
     return "".join(f", {part}" for part in parts if part)

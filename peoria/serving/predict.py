@@ -1,16 +1,17 @@
-"""A sweep's best model used: scores for pictures, and the model with its card for others."""
+"""Scores of new pictures by a sweep's winner for views."""
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from peoria.data.images import ArrayPictures
 from peoria.errors import PeoriaError, ReportError
-from peoria.records.folder import read_definition, sweep_folder
-from peoria.records.selection import best_of
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import SweepRecord
+from peoria.records.selection import winners_of
 from peoria.records.trials import TrialRecord, read_trials
+from peoria.records.val_scores import ValScores
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all
@@ -18,12 +19,17 @@ from shards.images.square import PictureError, decode_square
 from shards.manifest import PictureRule
 
 
-def best_trial(home: Path, name: str) -> tuple[Path, dict[str, Any], TrialRecord]:
-    folder = sweep_folder(home, name)
-    sweep, best = read_definition(folder), best_of(read_trials(folder))
-    if best is None:
+def winner_for_views(home: Path, name: str) -> tuple[SweepFolder, SweepRecord, TrialRecord]:
+    """The trial whose model is used: the finished searched one with the highest last ``val/rho_views``.
+
+    Raises:
+        ReportError: no such sweep, or no trial of it finished.
+    """
+    folder = SweepFolder.of(home, name)
+    sweep, winner = folder.read_definition(), winners_of(read_trials(folder)).get("views")
+    if winner is None:
         raise ReportError(f"sweep {name}: no trial finished; a model is needed", hint=f"peoria status {name}")
-    return folder, sweep, best
+    return folder, sweep, winner
 
 
 def predict(home: Path, name: str, paths: list[Path]) -> Iterator[tuple[Path, str]]:
@@ -34,9 +40,9 @@ def predict(home: Path, name: str, paths: list[Path]) -> Iterator[tuple[Path, st
     """
     import torch
 
-    _, _, best = best_trial(home, name)
-    net, card = load_model(best.folder)
-    fitted = get_task(card["config"]["task"]).restore(card["task"])
+    _, _, winner = winner_for_views(home, name)
+    net, card = load_model(winner.folder)
+    fitted = get_task(card.config.task).restore(card.task)
     pixels, problems = [], []
     for path in paths:
         try:
@@ -46,8 +52,7 @@ def predict(home: Path, name: str, paths: list[Path]) -> Iterator[tuple[Path, st
     if problems:
         raise PeoriaError(*problems)
     outputs = forward_all(net, ArrayPictures(np.stack(pixels)), device=torch.device("cpu"), autocast=None)
-    with np.load(best.folder / "val_scores.npz") as stored:
-        known = np.sort(stored["scores"])
+    known = np.sort(ValScores.read(winner.folder.val_scores).views)
     unit = {"regression": fitted.target, "classification": f"probability of a {fitted.target.rstrip('s')}", "hybrid": f"bin of {fitted.target}"}
     for path, value, score in zip(paths, fitted.predict(outputs), fitted.score(outputs), strict=True):
         place = np.searchsorted(known, score) / len(known)

@@ -12,6 +12,7 @@ import numpy as np
 
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig
+from peoria.records.schema import Purpose
 from shards.labels import Labels
 
 OWNER_SHARES = (0.125, 0.25, 0.5)  # of train's owners, nested; the whole is the recipe itself
@@ -24,6 +25,7 @@ class FollowUp:
     """One further trial: the settings of the searched trial ``of``, but for its seed and the pictures that it learns from."""
 
     key: str
+    purpose: Purpose  # reseed or subset
     of: str
     config: TrialConfig
     label: str
@@ -33,7 +35,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
     """All that is trained beyond the search, in order, each once although one trial may win both targets.
 
     Args:
-        won: of `winners`.
+        won: by target, the winner's key.
         configs: by key, the winners' settings.
         cutoff: the date that parts past from future; None where too few dates are known.
     """
@@ -41,7 +43,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
     for of in dict.fromkeys(won.values()):
         for number in range(1, sweep.seeds + 1):
             config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number)})
-            found.append(FollowUp(seed_key(of, number), of, config, f"{of} again, seed {number}"))
+            found.append(FollowUp(seed_key(of, number), "reseed", of, config, f"{of} again, seed {number}"))
     if "views" not in won:
         return found
     of = won["views"]
@@ -54,7 +56,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
         subsets.append((f"before:{cutoff}", f"on pictures from before {cutoff}"))
     for number, (subset, text) in enumerate(subsets, start=101):
         config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number), "subset": subset})
-        found.append(FollowUp(f"{of}-{subset.replace(':', '-')}", of, config, f"{of} {text}"))
+        found.append(FollowUp(f"{of}-{subset.replace(':', '-')}", "subset", of, config, f"{of} {text}"))
     return found
 
 

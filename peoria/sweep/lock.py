@@ -1,57 +1,48 @@
 """One process at a time runs a sweep; whoever comes second is told who holds it."""
 
-import json
 import os
 import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from peoria.errors import SweepError
-from shards.files import write_atomic
-
-HOLDER = "holder.json"
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import Holder
 
 
 @contextmanager
-def sweep_lock(folder: Path, name: str) -> Iterator[None]:
+def sweep_lock(folder: SweepFolder) -> Iterator[None]:
     """Holds the sweep; a lock of a process that is gone is free, however it went.
 
     Raises:
         SweepError: another process holds it; names that process.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        held = holder(folder) or {}
-        raise SweepError(
-            f"sweep {name}: held by process {held.get('pid', '?')} on {held.get('host', '?')} since {held.get('since', '?')}; "
-            "one process at a time runs a sweep",
-            hint=f"peoria status {name}",
-        ) from None
+        held = Holder.read_if_there(folder.holder)  # none in the instant between taking the lock and writing this
+        who = "another process" if held is None else f"process {held.pid} on {held.host} since {held.since}"
+        raise SweepError(f"sweep {folder.name}: held by {who}; one process at a time runs a sweep", hint=f"peoria status {folder.name}") from None
     try:
-        who = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-        write_atomic(folder / HOLDER, json.dumps(who).encode())
+        Holder(pid=os.getpid(), host=socket.gethostname(), since=time.strftime("%Y-%m-%d %H:%M:%S")).write(folder.holder)
         yield
     finally:
         lock.release()
 
 
-def holder(folder: Path) -> dict[str, Any] | None:
+def holder(folder: SweepFolder) -> Holder | None:
     """Who runs the sweep now, or None where nobody does."""
-    if not (folder / HOLDER).exists():
+    if not folder.holder.exists():
         return None
-    lock = FileLock(folder / ".lock")
+    lock = FileLock(folder.lock)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        found: dict[str, Any] = json.loads((folder / HOLDER).read_text())
-        return found
+        return Holder.read(folder.holder)
     lock.release()
     return None

@@ -6,24 +6,25 @@ import platform
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+
+from peoria.records.schema import Environment
 
 PACKAGES = ("peoria", "torch", "torchvision", "ray", "optuna", "mlflow", "webdataset", "numpy", "pillow", "simplejpeg", "opencv-python-headless")
 PROJECT = Path(__file__).resolve().parents[2]
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Environment:
     """Git commit (and whether the tree differs from it), digest of the lock, machine, versions; None where it cannot be known."""
     lock = PROJECT / "requirements.lock"
     status = _git("status", "--porcelain", "--untracked-files=no")
-    return {
-        "git_commit": _git("rev-parse", "HEAD"),
-        "git_dirty": None if status is None else bool(status),
-        "lock_sha256": hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
-        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
-        "python": platform.python_version(),
-        "versions": {name: found for name in PACKAGES if (found := _version(name)) is not None},
-    }
+    return Environment(
+        git_commit=_git("rev-parse", "HEAD"),
+        git_dirty=None if status is None else bool(status),
+        lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
+        machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
+        python=platform.python_version(),
+        versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
+    )
 
 
 def _git(*words: str) -> str | None:

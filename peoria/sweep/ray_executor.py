@@ -4,7 +4,6 @@ Nothing of ours lives in Tune's own state: its experiment file is not written at
 """
 
 import gc
-import json
 import logging
 import os
 import secrets
@@ -40,7 +39,8 @@ from threadpoolctl import threadpool_limits
 from peoria.errors import SweepError
 from peoria.sweep.trial_store import Assignment, TrialStore
 from peoria.training.gpu import release_memory
-from peoria.training.trial import messages
+from peoria.training.messages import TrialReport, TrialSpec
+from peoria.training.trial import run_trial
 
 # Freed multi-megabyte buffers go back to the process, not to the kernel: up to 1.2 × faster training on a CPU. WDS_SECURE: a second belt.
 WORKER_ENV = {
@@ -52,25 +52,25 @@ WORKER_ENV = {
 
 
 class TrialActor(tune.Trainable):
-    """A trial for Tune: each ``train`` call brings the next message. Tune's checkpoints are not used; the trial's folder has ours."""
+    """A trial for Tune: each ``train`` call brings the next report. Tune's checkpoints are not used; the trial's folder has ours."""
 
     def setup(self, config: dict[str, Any]) -> None:
         self._broken = False
         share = ray.get_runtime_context().get_assigned_resources().get("GPU", 0.0)
-        self._messages = messages({**config, "gpu_share": share}, self._break)
+        self._reports = run_trial(TrialSpec.model_validate_json(config["spec"]), gpu_share=share, broken=self._break)
 
     def step(self) -> dict[str, Any]:
         if self._broken:
             # Not by returning False from `reset_config`: Tune would drop the next trial without telling the searcher.
             ray.actor.exit_actor()
-        message = json.dumps(next(self._messages))  # as text: Tune would flatten every curve into columns of its own
-        return {"message": message, "broken": self._broken}
+        report = next(self._reports).model_dump_json()  # as text: Tune would flatten every curve into columns of its own
+        return {"report": report, "broken": self._broken}
 
     def cleanup(self) -> None:
-        self._messages.close()
+        self._reports.close()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self._messages.close()
+        self._reports.close()
         release_memory()
         self.setup(new_config)
         return True
@@ -86,7 +86,7 @@ class StoreSearcher(Searcher):
     """
 
     def __init__(self, state: "TuneState") -> None:
-        super().__init__(metric="message", mode="max")
+        super().__init__(metric="report", mode="max")
         self.state = state
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
@@ -95,7 +95,7 @@ class StoreSearcher(Searcher):
             # While trials are under way one of them may yet fail, or its worker die, and be owed again.
             return None if self.state.store.under_way else str(Searcher.FINISHED)
         self.state.keys[trial_id] = assignment.key
-        return self.state.spec(assignment)
+        return {"spec": self.state.spec(assignment).model_dump_json()}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         if error and self.state.store.worker_died(key := self.state.keys[trial_id]):
@@ -117,7 +117,7 @@ class StoreScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         key = self.state.keys[trial.trial_id]
-        if self.state.store.report(key, **json.loads(result["message"])):
+        if self.state.store.report(key, TrialReport.model_validate_json(result["report"])):
             return str(TrialScheduler.CONTINUE)
         self.state.ended(key)
         # A broken process is let go on to its own end: stopped, it would be given the next trial.
@@ -129,7 +129,7 @@ class TuneState:
     """What searcher and scheduler share. Tune copies and pickles both for its own state; a copy of the state is the state, a pickle is empty."""
 
     store: TrialStore
-    spec: Callable[[Assignment], dict[str, Any]]
+    spec: Callable[[Assignment], TrialSpec]
     ended: Callable[[str], None]
     keys: dict[str, str]
 

@@ -1,17 +1,19 @@
 """A sweep from its definition to its record: checks, lock, baselines, trials, and the copy that MLflow gets."""
 
-import json
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from peoria.config.sweep import Sweep
 from peoria.data.controls import Control, refuse_control
 from peoria.data.dataset import open_dataset
 from peoria.data.filters import filtered_identity, filtered_labels
-from peoria.records.folder import FINISHED, sweep_folder, write_json
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import RunState, SweepStatus, TrialOutcome, TrialStart
+from peoria.records.selection import said
+from peoria.records.trials import read_trial
 from peoria.sweep.baselines import write_baselines
 from peoria.sweep.definition import refuse_another, write_definition
 from peoria.sweep.follow_ups import time_cutoff
@@ -21,7 +23,8 @@ from peoria.sweep.resources import RunOptions, Say, default_concurrency
 from peoria.sweep.trial_store import FAILURES_IN_A_ROW, Assignment, TrialStore
 from peoria.tracking.database import default_tracking_uri
 from peoria.tracking.projector import Following
-from peoria.training.trial import messages
+from peoria.training.messages import TrialSpec
+from peoria.training.trial import run_trial
 from shards.cache.decoded import forecast
 from shards.read.shard_set import ShardSet
 
@@ -35,10 +38,16 @@ EXIT_INCOMPLETE = 3
 class SweepResult:
     """What a run of the sweep left."""
 
-    folder: Path
+    folder: SweepFolder
     counts: dict[str, int]
-    best: str | None  # the winner for views
+    winners: dict[str, str]  # by target, the winner's key
     undelivered: str | None  # what MLflow has not got yet
+
+    @property
+    def won(self) -> str:
+        """The winners' keys, each with the measure that it won by."""
+        words = [f"{said(target, read_trial(self.folder.trial(key)).metrics)}: {key}" for target, key in self.winners.items()]
+        return "; ".join(words) or "no winner, for no trial finished"
 
     @property
     def complete(self) -> bool:
@@ -67,8 +76,8 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
         from peoria.sweep.ray_executor import refuse_without_token
 
         refuse_without_token()
-    folder = sweep_folder(options.home, sweep.name)
-    with sweep_lock(folder, sweep.name):
+    folder = SweepFolder.of(options.home, sweep.name)
+    with sweep_lock(folder):
         shard_set = ShardSet(Path(sweep.shards))
         refuse_another(folder, sweep, filtered_identity(shard_set.manifest.identity, sweep.where), options.storage)
         shard_set.verify_files(["train", "val"])
@@ -94,14 +103,14 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                 sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["remaining"], finished=counts["finished"]
             )
         )
-        (folder / FINISHED).unlink(missing_ok=True)
+        folder.finished.unlink(missing_ok=True)
         with aside(store, options, concurrent) as ray_aside:
             dataset = open_dataset(
                 shard_set.root, options.cache, control=options.control, where=sweep.where, budget_bytes=options.cache_bytes, say=say
             )
             with Following(folder, tracking_uri(options), say) as following:
                 write_baselines(folder, sweep, dataset, say)
-                status = "failed"
+                status: SweepStatus = "failed"
                 try:
                     execute(store, sweep, options, concurrent, say, ray_aside)
                     if store.stop_reason is not None:
@@ -112,8 +121,8 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                     status = "interrupted"
                     raise
                 finally:
-                    write_json(folder / FINISHED, {"status": status, "ended_at": time.time()})
-        return SweepResult(folder, store.counts(), store.winners().get("views"), following.undelivered)
+                    RunState(status=status, ended_at=time.time()).write(folder.finished)
+        return SweepResult(folder, store.counts(), store.standings.winners, following.undelivered)
 
 
 def aside(store: TrialStore, options: RunOptions, concurrent: int) -> AbstractContextManager["RayInBackground | None"]:
@@ -127,17 +136,17 @@ def aside(store: TrialStore, options: RunOptions, concurrent: int) -> AbstractCo
 
 
 def execute(store: TrialStore, sweep: Sweep, options: RunOptions, concurrent: int, say: Say, ray_aside: "RayInBackground | None") -> None:
-    def spec(assignment: Assignment) -> dict[str, Any]:
-        return {
-            "key": assignment.key,
-            "folder": str(assignment.folder.resolve()),
-            "config": assignment.config.model_dump(mode="json"),
-            "shards": str(Path(sweep.shards).resolve()),
-            "cache": str(options.cache.resolve()),
-            "cache_bytes": options.cache_bytes,
-            "control": options.control,
-            "where": sweep.where,
-        }
+    def spec(assignment: Assignment) -> TrialSpec:
+        return TrialSpec(
+            key=assignment.key,
+            folder=assignment.folder.path.resolve(),
+            config=assignment.config,
+            shards=Path(sweep.shards).resolve(),
+            cache=options.cache.resolve(),
+            cache_bytes=options.cache_bytes,
+            control=options.control,
+            where=sweep.where,
+        )
 
     def ended(key: str) -> None:
         say(progress_line(store, key))
@@ -149,9 +158,9 @@ def execute(store: TrialStore, sweep: Sweep, options: RunOptions, concurrent: in
     if options.local:
         deadline = None if seconds is None else time.monotonic() + seconds
         while (assignment := store.ask()) is not None:
-            running = messages(spec(assignment))
-            for message in running:
-                if not store.report(assignment.key, **message):
+            running = run_trial(spec(assignment))
+            for report in running:
+                if not store.report(assignment.key, report):
                     ended(assignment.key)
                     break
                 if deadline is not None and time.monotonic() > deadline:
@@ -167,7 +176,7 @@ def execute(store: TrialStore, sweep: Sweep, options: RunOptions, concurrent: in
     try:
         run_with_ray(
             TuneState(store, spec, ended, {}),
-            store.folder / "tune",
+            store.folder.tune,
             concurrent=concurrent,
             cpus=options.cpus_per_trial,
             gpus=options.gpus_per_trial,
@@ -183,9 +192,8 @@ def tracking_uri(options: RunOptions) -> str | None:
 
 
 def progress_line(store: TrialStore, key: str) -> str:
-    folder = store.trial_folder(key)
-    outcome, described = (json.loads((folder / name).read_text()) for name in ("outcome.json", "config.json"))
-    counts = store.counts()
-    value = f"{outcome['objective']:+.3f}" if outcome["objective"] is not None else "      "
-    error = f"  {outcome['error'].strip().splitlines()[-1][:100]}" if outcome["error"] else ""
-    return f"  {described['label']:<60} {outcome['status']:<8} {value}  {counts['finished']} of {store.sweep.trials}{error}"
+    folder = store.folder.trial(key)
+    outcome, label = TrialOutcome.read(folder.outcome), TrialStart.read(folder.start).label
+    value = f"{outcome.objective:+.3f}" if outcome.objective is not None else "      "
+    error = f"  {outcome.error.strip().splitlines()[-1][:100]}" if outcome.error else ""
+    return f"  {label:<60} {outcome.status:<8} {value}  {store.counts()['finished']} of {store.sweep.trials}{error}"

@@ -3,39 +3,53 @@
 import time
 from pathlib import Path
 
-from peoria.records.folder import is_finished, read_definition, sweep_folder
-from peoria.records.selection import best_of
-from peoria.records.trials import read_trials
+from peoria.records.folder import SweepFolder
+from peoria.records.selection import best_by_objective, said, winners_of
+from peoria.records.trials import TrialRecord, read_trials
 from peoria.sweep.lock import holder
 
 
 def status(home: Path, name: str) -> str:
-    """k of n, the best, the time left at the pace so far, and who runs it.
+    """k of n, the winners, the follow-ups, the time left at the pace so far, and who runs it.
 
     Raises:
         ReportError: there is no such sweep.
+        RecordError: its folder is of another format, or damaged.
     """
-    folder = sweep_folder(home, name)
-    sweep, trials = read_definition(folder), read_trials(folder)
-    searched = [trial for trial in trials if not trial.fixed]
+    folder = SweepFolder.of(home, name)
+    sweep, trials = folder.read_definition(), read_trials(folder)
+    searched = [trial for trial in trials if trial.purpose == "search"]
     ended = [trial for trial in searched if trial.status in ("done", "pruned", "diverged")]
-    by_status = {word: sum(trial.status == word for trial in searched) for word in ("done", "pruned", "diverged", "failed", "running")}
-    owed = max(0, sweep["trials"] - len(ended))
+    remaining = max(0, sweep.trials - len(ended))
     held = holder(folder)
-    said = ", ".join(f"{n} {word}" for word, n in by_status.items() if n) or "none yet"
-    lines = [f"sweep {name}: {len(ended)} of {sweep['trials']} trials ({said})"]
-    fixed = [trial for trial in trials if trial.fixed]
-    if fixed:
-        lines.append(f"  the paper's points: {', '.join(f'{trial.key} {trial.status}' for trial in fixed)}")
-    best = best_of(trials)
+    lines = [f"sweep {name}: {len(ended)} of {sweep.trials} trials ({_by_status(searched) or 'none yet'})"]
+    for words, some in _beyond_the_search(trials).items():
+        lines.append(f"  {words}: {', '.join(f'{trial.key} {trial.status}' for trial in some)}")
+    lines += [f"  {said(target, trial.metrics)} on val: {trial.label}" for target, trial in winners_of(trials).items()]
+    best = best_by_objective(trials)
     if best is not None:
-        chance = f"standard error of one that knows nothing: {sweep['se_objective']:.3f}"
-        lines.append(f"  best: {best.label}, {sweep['objective']} {best.objective:+.3f} on val ({chance})")
-    if held and ended and owed:
+        chance = f"standard error of a score that knows nothing: {sweep.se_objective:.3f}"
+        lines.append(f"  best by objective ({sweep.objective} {best.objective:+.3f}) on val: {best.label}; {chance}")
+    if held and ended and remaining:
         took = time.time() - min(trial.started_at for trial in trials)
-        lines.append(f"  about {took / len(ended) * owed / 60:.0f} minutes left at the pace so far")
+        lines.append(f"  about {took / len(ended) * remaining / 60:.0f} minutes left at the pace so far")
     if held:
-        lines.append(f"  run by process {held['pid']} on {held['host']} since {held['since']}")
+        lines.append(f"  run by process {held.pid} on {held.host} since {held.since}")
     else:
-        lines.append("  finished; next: peoria report " + name if is_finished(folder) else "  run by nobody; the same command goes on")
+        lines.append(f"  finished; next: peoria report {name}" if folder.is_finished() else "  run by nobody; the same command goes on")
     return "\n".join(lines)
+
+
+def _beyond_the_search(trials: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
+    """Trials that were not searched, by what they are for."""
+    found: dict[str, list[TrialRecord]] = {}
+    for trial in sorted(trials, key=lambda trial: trial.purpose != "paper"):
+        words = {"paper": "the paper's settings", "reseed": f"{trial.of} with fresh seeds", "subset": f"{trial.of} on parts of train"}
+        if trial.purpose != "search":
+            found.setdefault(words[trial.purpose], []).append(trial)
+    return found
+
+
+def _by_status(trials: list[TrialRecord]) -> str:
+    counted = {word: sum(trial.status == word for trial in trials) for word in ("done", "pruned", "diverged", "failed", "running")}
+    return ", ".join(f"{num} {word}" for word, num in counted.items() if num)

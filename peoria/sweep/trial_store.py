@@ -3,16 +3,12 @@
 Whoever runs the trials only executes. Every entry is written so that a kill between any two of them is mended by opening the store again.
 """
 
-import bisect
 import json
-import math
 import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import optuna
@@ -21,14 +17,15 @@ from optuna.trial import FrozenTrial, TrialState
 from peoria.config.paper_recipe import paper_label, paper_points
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig, trial_label
-from peoria.records.folder import CONFIG, JOURNAL, OUTCOME, POINTS, write_json
-from peoria.records.points import point_line, read_points
-from peoria.records.selection import TARGET_METRICS
+from peoria.records.folder import SweepFolder, TrialFolder
+from peoria.records.points import Curve, point_lines, read_points
+from peoria.records.schema import Purpose, TrialOutcome, TrialStart, TrialStatus
+from peoria.records.selection import Standings
 from peoria.sweep.follow_ups import follow_ups
 from peoria.sweep.pruner import RungPruner, rungs
 from peoria.sweep.sampler import TrialSampler
 from peoria.sweep.storage import open_storage
-from peoria.training.checkpoint import CHECKPOINT, MODEL, MODEL_CARD
+from peoria.training.messages import TrialReport
 from shards.files import write_atomic
 
 NUM_KEPT_MODELS = 3
@@ -41,16 +38,16 @@ DIVERGED_VALUE = -1.0  # told to the searcher; below anything that a ranking can
 class Assignment:
     """A trial to run, or to go on with."""
 
-    key: str  # the searched trial's number, or the name of a fixed point
+    key: str  # the searched trial's number, or the name of another
     config: TrialConfig
-    folder: Path
+    folder: TrialFolder
 
 
 class TrialStore:
     """Opens the record of a sweep, or begins it. One process at a time: the sweep's lock is held by the caller."""
 
     def __init__(
-        self, folder: Path, sweep: Sweep, *, storage_url: str | None = None, threads: int = 1, cutoff: Callable[[], str | None] = lambda: None
+        self, folder: SweepFolder, sweep: Sweep, *, storage_url: str | None = None, threads: int = 1, cutoff: Callable[[], str | None] = lambda: None
     ) -> None:
         """
         Args:
@@ -58,8 +55,8 @@ class TrialStore:
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
-        folder.mkdir(parents=True, exist_ok=True)
-        storage, self._sync = open_storage(folder / JOURNAL, storage_url)
+        folder.path.mkdir(parents=True, exist_ok=True)
+        storage, self._sync = open_storage(folder.journal, storage_url)
         any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=threads)
         self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else ()
         pruner = RungPruner(self.rungs, sweep.reduction_factor)
@@ -105,19 +102,18 @@ class TrialStore:
         """Takes stock of what is stored, once: from here on the store counts along. Tells Optuna what was decided before a kill but not yet told."""
         self._ended = Counter[str]()  # searched trials by their status
         self._interrupted: dict[tuple[bool, int], optuna.Trial] = {}  # under way, but with no worker; the paper's first
-        self._best: list[tuple[float, int]] = []  # ranks of the best few searched trials
-        self._won: dict[str, tuple[float, str]] = {}  # by target, what is so far the winner: its value on val with the sign turned, and its key
+        self.standings = Standings()
         self._kept: set[str] = set()  # searched trials that keep their weights
         for study in (self.fixed, self.searched):
             for trial in study.get_trials(deepcopy=False):
                 if trial.state == TrialState.RUNNING:
                     self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, trial._trial_id)
                 elif trial.state.is_finished() and study is self.searched:
-                    self._count(trial, json.loads((self.trial_folder(key_of(study, trial)) / OUTCOME).read_text())["metrics"])
+                    self._count(trial, TrialOutcome.read(self.folder.trial(key_of(study, trial)).outcome))
         for interrupted in list(self._interrupted.values()):
-            outcome = self.trial_folder(key_of(interrupted.study, interrupted)) / OUTCOME
-            if outcome.exists():
-                self._tell_optuna(self._take_up(interrupted), json.loads(outcome.read_text()))
+            outcome = TrialOutcome.read_if_there(self.folder.trial(key_of(interrupted.study, interrupted)).outcome)
+            if outcome is not None:
+                self._tell_optuna(self._take_up(interrupted), outcome)
             elif "pruned" in interrupted.user_attrs.get("rungs", {}).values():
                 self.tell(self._take_up(interrupted), "pruned")
         self._enqueue_follow_ups()
@@ -129,8 +125,8 @@ class TrialStore:
         over = counts["remaining"] == counts["running"] == 0
         wanted = {}
         if over:
-            won = self.winners()
-            configs = {key: TrialConfig.model_validate(json.loads((self.trial_folder(key) / CONFIG).read_text())["config"]) for key in won.values()}
+            won = self.standings.winners
+            configs = {key: TrialStart.read(self.folder.trial(key).start).config for key in won.values()}
             cutoff = self._cutoff() if won and "time" in self.sweep.questions else None
             wanted = {follow_up.key: follow_up for follow_up in follow_ups(self.sweep, won, configs, cutoff)}
         for trial in self.fixed.get_trials(deepcopy=False):
@@ -140,7 +136,7 @@ class TrialStore:
                 wanted.pop(trial.user_attrs["key"], None)
         for follow_up in wanted.values():
             config = follow_up.config.model_dump(mode="json")
-            self.fixed.enqueue_trial({}, user_attrs={"key": follow_up.key, "of": follow_up.of, "config": config, "label": follow_up.label})
+            self.fixed.enqueue_trial({}, user_attrs={**asdict(follow_up), "config": config})
 
     def ask(self) -> Assignment | None:
         """The next trial: those that were under way first, then the paper's, then what is owed of the searched space; None when none is."""
@@ -163,34 +159,29 @@ class TrialStore:
         return key
 
     def _assign(self, trial: optuna.Trial) -> Assignment:
-        fixed = trial.study is self.fixed
+        searched = trial.study is self.searched
         key = self._take_up(trial)
         stored = trial.user_attrs.get("config")
         if stored is None:
-            point = paper_points(self.sweep.space.task, self.sweep.shared)[key] if fixed else self.sweep.space.suggest(trial)
-            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(fixed))).generate_state(1)[0])
+            point = self.sweep.space.suggest(trial) if searched else paper_points(self.sweep.space.task, self.sweep.shared)[key]
+            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(not searched))).generate_state(1)[0])
             config = self.sweep.trial(point, seed=seed, threads=self.threads)
             trial.set_user_attr("config", config.model_dump(mode="json"))
         else:
             config = TrialConfig.model_validate(stored)
         self._sync()  # whatever is in the folder from now on is of these settings
-        folder = self.trial_folder(key)
-        if not (folder / CONFIG).exists():
-            described = {
-                "config": config.model_dump(mode="json"),
-                "fixed": fixed,
-                "of": trial.user_attrs.get("of"),
-                "label": trial.user_attrs.get("label") or (paper_label(config.task, config.model_dump()) if fixed else trial_label(key, config)),
-                "started_at": time.time(),
-            }
-            write_json(folder / CONFIG, described)
+        folder = self.folder.trial(key)
+        if not folder.start.exists():
+            purpose: Purpose = "search" if searched else trial.user_attrs.get("purpose", "paper")
+            label = {"search": trial_label(key, config), "paper": paper_label(config.task, config.model_dump())}.get(purpose)
+            of = trial.user_attrs.get("of")
+            label = label or trial.user_attrs["label"]
+            TrialStart(config=config, purpose=purpose, of=of, label=label, started_at=time.time()).write(folder.start)
         return Assignment(key, config, folder)
 
     # -- what happened
 
-    def report(
-        self, key: str, *, step: int, status: str, objective: float | None, points: list[Any], metrics: dict[str, float], error: str | None
-    ) -> bool:
+    def report(self, key: str, report: TrialReport) -> bool:
         """Enters one report of a trial; entering it again changes nothing.
 
         Returns:
@@ -198,19 +189,19 @@ class TrialStore:
         """
         trial = self._open[key]
         study = trial.study
-        self._append(key, points)
-        if objective is not None and step not in study._storage.get_trial(trial._trial_id).intermediate_values:
-            trial.report(objective, step)
-        if status != "running":
-            self.tell(key, status, objective, metrics, error)
+        self._append(key, report.points)
+        if report.objective is not None and report.step not in study._storage.get_trial(trial._trial_id).intermediate_values:
+            trial.report(report.objective, report.step)
+        if report.status != "running":
+            self.tell(key, report.status, report.objective, report.metrics, report.error)
             return False
-        if study is self.searched and step in self.rungs:
+        if study is self.searched and report.step in self.rungs:
             decided = dict(trial.user_attrs.get("rungs", {}))
-            if str(step) not in decided:
-                decided[str(step)] = "pruned" if trial.should_prune() else "kept"
+            if str(report.step) not in decided:
+                decided[str(report.step)] = "pruned" if trial.should_prune() else "kept"
                 trial.set_user_attr("rungs", decided)
-            if decided[str(step)] == "pruned":
-                self.tell(key, "pruned", objective, metrics)
+            if decided[str(report.step)] == "pruned":
+                self.tell(key, "pruned", report.objective, report.metrics)
                 return False
         self._sync()
         return True
@@ -232,58 +223,57 @@ class TrialStore:
         self._interrupted[trial.study is self.searched, trial.number] = self._open.pop(key)
         return False
 
-    def tell(self, key: str, status: str, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None) -> None:
+    def tell(
+        self, key: str, status: TrialStatus, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
+    ) -> None:
         """Ends a trial as done, pruned, diverged or failed: the outcome to its folder first, then to Optuna."""
-        outcome = {"status": status, "objective": objective, "metrics": metrics or {}, "error": error, "ended_at": time.time()}
+        outcome = TrialOutcome(status=status, objective=objective, metrics=metrics or {}, error=error, ended_at=time.time())
         self._sync()  # what the outcome follows from
-        write_json(self.trial_folder(key) / OUTCOME, outcome)
+        outcome.write(self.folder.trial(key).outcome)
         self._tell_optuna(key, outcome)
 
-    def _tell_optuna(self, key: str, outcome: dict[str, Any]) -> None:
+    def _tell_optuna(self, key: str, outcome: TrialOutcome) -> None:
         trial = self._open.pop(key)
-        trial.set_user_attr("status", outcome["status"])
-        self._failures = [*self._failures, str(outcome["error"])] if outcome["status"] == "failed" else []
+        trial.set_user_attr("status", outcome.status)
+        self._failures = [*self._failures, str(outcome.error)] if outcome.status == "failed" else []
         state = {"done": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        value = {"done": outcome["objective"], "diverged": DIVERGED_VALUE}.get(outcome["status"])
-        told = trial.study.tell(trial, value, state=state[outcome["status"]])
-        if outcome["status"] != "done":
-            (self.trial_folder(key) / CHECKPOINT).unlink(missing_ok=True)
+        value = {"done": outcome.objective, "diverged": DIVERGED_VALUE}.get(outcome.status)
+        told = trial.study.tell(trial, value, state=state[outcome.status])
+        if outcome.status != "done":
+            self.folder.trial(key).checkpoint.unlink(missing_ok=True)
         if trial.study is self.searched:
-            self._count(told, outcome["metrics"])
+            self._count(told, outcome)
             if not self._interrupted:
                 self._enqueue_follow_ups()
 
-    def _count(self, trial: FrozenTrial, metrics: dict[str, float]) -> None:
+    def _count(self, trial: FrozenTrial, outcome: TrialOutcome) -> None:
         """Enters a searched trial that has ended into what is kept of all of them. Only the best few and the winners keep their weights."""
-        status = trial.user_attrs["status"]
-        self._ended[status] += 1
+        self._ended[outcome.status] += 1
         if trial.state != TrialState.FAIL:
             self._sampler.finished.add(trial)
-        if status == "done":
+        if outcome.status == "done":
+            assert outcome.objective is not None
             key = key_of(self.searched, trial)
-            bisect.insort(self._best, rank(trial))
-            del self._best[NUM_KEPT_MODELS:]
-            for target, metric in TARGET_METRICS.items():
-                if metric in metrics:
-                    self._won[target] = min(self._won.get(target, (math.inf, "")), (-metrics[metric], key))
-            keep = {f"{number:04d}" for _, number in self._best} | set(self.winners().values())
+            self.standings.add(key, outcome.objective, outcome.metrics)
+            keep = set(self.standings.by_objective[:NUM_KEPT_MODELS]) | set(self.standings.winners.values())
             for other in (self._kept | {key}) - keep:
-                for name in (MODEL, MODEL_CARD):
-                    (self.trial_folder(other) / name).unlink(missing_ok=True)
+                folder = self.folder.trial(other)
+                for file in (folder.model, folder.model_card):
+                    file.unlink(missing_ok=True)
             self._kept = keep
 
-    def _append(self, key: str, points: list[Any]) -> None:
+    def _append(self, key: str, points: Curve) -> None:
         """Adds the points that the curve does not have yet."""
-        path = self.trial_folder(key) / POINTS
+        path = self.folder.trial(key).points
         if key not in self._last_step:
             whole = read_points(path)
             self._last_step[key] = whole[-1][0] if whole else -1
             if path.exists():  # a torn last line would swallow the next one
-                write_atomic(path, "".join(point_line(step, values) for step, values in whole).encode())
+                write_atomic(path, point_lines(whole).encode())
         new = [(step, values) for step, values in points if step > self._last_step[key]]
         if new:
             with path.open("a") as file:
-                file.write("".join(point_line(step, values) for step, values in new))
+                file.write(point_lines(new))
                 file.flush()
                 os.fsync(file.fileno())
             self._last_step[key] = new[-1][0]
@@ -300,19 +290,6 @@ class TrialStore:
         """Why nothing more is handed out, where that is so: what fails every trial would fail the next hundred too."""
         return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
-    def trial_folder(self, key: str) -> Path:
-        return self.folder / "trials" / key
-
-    def winners(self) -> dict[str, str]:
-        """By target the key of the trial that did best on val so far, as `selection.winners` has it."""
-        return {target: key for target, (_, key) in self._won.items()}
-
-    def ranking(self) -> list[FrozenTrial]:
-        """Finished searched trials by their last objective, best first, the earlier one first among equals: never a curve's maximum, never a
-        pruned or a diverged trial."""
-        done = self.searched.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        return sorted((trial for trial in done if trial.user_attrs["status"] == "done"), key=rank)
-
     def counts(self) -> dict[str, int]:
         """Searched trials by what became of them, and how many are owed: ``trials`` − (finished + pruned)."""
         found = {status: self._ended[status] for status in ("done", "diverged", "pruned", "failed")}
@@ -328,9 +305,3 @@ class TrialStore:
 
 def key_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> str:
     return str(trial.user_attrs.get("key", f"{trial.number:04d}"))
-
-
-def rank(trial: FrozenTrial) -> tuple[float, int]:
-    """Sorts finished trials, the best first, the earlier one first among equals."""
-    assert trial.value is not None
-    return -trial.value, trial.number

@@ -9,10 +9,11 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from peoria.errors import PeoriaError
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import SweepRecord
 from peoria.tracking.curves import MetricPoint
 from peoria.tracking.database import default_tracking_uri, prepare_sqlite, sqlite_file
 from peoria.tracking.runs import TrackedRun, folder_stamp, read_sweep
@@ -74,21 +75,22 @@ class Tracker:
         self._known: dict[tuple[str, str], _Known] | None = None  # after such a pass; None: ask MLflow
         self._sweep: tuple[str, ...] = ()
 
-    def project(self, sweep_dir: Path) -> Delivered:
+    def project(self, folder: SweepFolder) -> Delivered:
         """One pass: everything that the folder tells and MLflow lacks. A second pass finds nothing to do.
 
         Raises:
-            PeoriaError: no sweep.json, or an experiment that was deleted.
+            RecordError: a file of the folder is not there or damaged.
+            PeoriaError: the experiment was deleted.
             MlflowException, OSError: the server is away or refuses; what was not delivered is found missing by the next pass.
         """
-        stamp = (sweep_dir, folder_stamp(sweep_dir))
+        stamp = (folder, folder_stamp(folder.path))
         if stamp == self._done:
             return Delivered()
         self._done = None
-        runs = read_sweep(sweep_dir)
-        about = json.loads((sweep_dir / "sweep.json").read_bytes())
+        runs = read_sweep(folder)
+        about = SweepRecord.read(folder.definition)
         # The start tells a sweep from one of the same name and data whose folder was thrown away; a sweep that goes on keeps it.
-        sweep = (str(about["name"]), str(about["identity"]), str(runs[0].started_ms))
+        sweep = (about.name, about.identity, str(runs[0].started_ms))
         known = self._known if sweep == self._sweep else None
         self._sweep, self._known = sweep, None  # after an error half way nothing is taken for known
         client, experiment = self._connect()

@@ -3,21 +3,21 @@
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 
+from peoria.records.folder import SweepFolder
 from peoria.tracking.projection import Delivered, Tracker
 from peoria.tracking.redact import scrub_text
 
 
 class Projector:
-    """Calls ``tracker.project(sweep_dir)`` every ``period_s``, from now on until ``close``.
+    """Calls ``tracker.project(folder)`` every ``period_s``, from now on until ``close``.
 
     An error is kept in ``error`` and tried again, each time after twice the wait, up to ``longest_wait_s``; the points lie in the sweep folder
     meanwhile.
     """
 
-    def __init__(self, tracker: Tracker, sweep_dir: Path, *, period_s: float = 2.0, longest_wait_s: float = 60.0) -> None:
-        self.tracker, self.sweep_dir = tracker, sweep_dir
+    def __init__(self, tracker: Tracker, folder: SweepFolder, *, period_s: float = 2.0, longest_wait_s: float = 60.0) -> None:
+        self.tracker, self.folder = tracker, folder
         self.period_s, self.longest_wait_s = period_s, longest_wait_s
         self.error = ""  # of the last pass; "" if it went well
         self.delivered = Delivered()
@@ -37,7 +37,7 @@ class Projector:
         else:
             reason = self.error or "the projector ended by an error of its own (printed above)"
         found = f"MLflow at {scrub_text(self.tracker.uri)}: {reason}; not all was delivered"
-        return f"{found}\nhint: all points are kept in {self.sweep_dir}; the same command again delivers them"
+        return f"{found}\nhint: all points are kept in {self.folder.path}; the same command again delivers them"
 
     def _run(self) -> None:
         wait_s = self.period_s
@@ -52,7 +52,7 @@ class Projector:
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
-            self.delivered += self.tracker.project(self.sweep_dir)
+            self.delivered += self.tracker.project(self.folder)
         except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:  # requests' errors are OSErrors, ours ValueErrors
             self.error = f"{time.strftime('%H:%M:%S')} {type(error).__name__}: {scrub_text(str(error))[:300]}"
             return False
@@ -63,7 +63,7 @@ class Projector:
 class Following:
     """``with Following(...)``: MLflow follows the sweep's folder meanwhile, and gets the rest at the end."""
 
-    def __init__(self, folder: Path, uri: str | None, say: Callable[[str], None]) -> None:
+    def __init__(self, folder: SweepFolder, uri: str | None, say: Callable[[str], None]) -> None:
         """
         Args:
             uri: where MLflow is; None: nowhere.

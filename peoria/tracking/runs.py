@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peoria.errors import PeoriaError
+from peoria.errors import RecordError
+from peoria.records.folder import BaselineFolder, SweepFolder, TrialFolder
 from peoria.records.points import read_points
+from peoria.records.schema import BaselineRecord, RunState, SweepRecord
+from peoria.records.selection import Standings, best_by_objective, said, winners_of
+from peoria.records.trials import TrialRecord, read_trial
 from peoria.tracking.curves import MAX_KEYS, MetricPoint, curve, is_finite, mlflow_name, thinned
 from peoria.tracking.redact import scrub, scrub_text
 
 MAX_CHARS = 500  # a value
-FINISHED = "finished.json"  # {"status": "finished" | "interrupted" | "failed", "ended_at": s}; the driver takes it away when the sweep goes on
 _SWEEP_PARAMS = ("trials", "shards", "tasks", "objective", "se_objective", "control", "num_train", "num_val")
 _TRIAL_STATUS = {"done": "FINISHED", "pruned": "KILLED", "diverged": "FINISHED", "failed": "FAILED"}
 _SWEEP_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
@@ -47,125 +50,110 @@ def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat()))
 
 
-def read_sweep(folder: Path) -> list[TrackedRun]:
+def read_sweep(folder: SweepFolder) -> list[TrackedRun]:
     """The runs of a sweep folder, the sweep itself first.
 
     Raises:
-        PeoriaError: no sweep.json, or a file that is not JSON.
+        RecordError: a file of it is not there, damaged, or of another format.
     """
-    sweep = _json(folder / "sweep.json")
-    if sweep is None:
-        raise PeoriaError(f"{folder}: no sweep.json; a sweep folder has one")
-    over = _json(folder / FINISHED)
-    over_ms = None if over is None else _ms(over.get("ended_at"), folder / FINISHED)
-    trials = [_trial(path.parent, _stamp(path.parent), over_ms, sweep.get("val_keys_sha256")) for path in sorted(folder.glob("trials/*/config.json"))]
-    length = max((longest for _, longest in trials), default=0)
-    runs = [_sweep(folder, sweep, over, over_ms), *(run for run, _ in trials)]
-    val = runs[0].tags.get("val_keys_sha256")
-    return runs + [_baseline(path, length, runs[0].started_ms, val) for path in sorted(folder.glob("baselines/*/baseline.json"))]
+    sweep, over = SweepRecord.read(folder.definition), RunState.read_if_there(folder.finished)
+    read = [_trial(trial, _stamp(trial.path), over, sweep.val_keys_sha256) for trial in folder.trials()]
+    length = max((longest for _, longest, _ in read), default=0)
+    runs = [_sweep(folder, sweep, over, [record for _, _, record in read]), *(run for run, _, _ in read)]
+    return runs + [_baseline(baseline, length, sweep) for baseline in folder.baselines()]
 
 
-def _sweep(folder: Path, sweep: dict[str, Any], over: dict[str, Any] | None, over_ms: int | None) -> TrackedRun:
-    verdict = _json(folder / "report" / "verdict.json") or {}
-    note = "\n\n".join(text for text in (sweep.get("question"), verdict.get("headline")) if text)
-    tags = {"mlflow.note.content": note or None, "val_keys_sha256": sweep.get("val_keys_sha256")}
-    tags |= flat(sweep.get("environment") or {}, "environment")
+def _sweep(folder: SweepFolder, sweep: SweepRecord, over: RunState | None, trials: list[TrialRecord]) -> TrackedRun:
+    note = "\n\n".join(text for text in (sweep.question, _headline(folder)) if text)
+    tags = {"mlflow.note.content": note or None, "val_keys_sha256": sweep.val_keys_sha256}
+    tags |= flat(sweep.environment.model_dump(), "environment")
     tags["mlflow.source.git.commit"] = tags.get("environment.git_commit")
-    points = _best_so_far(folder)
-    if points and (best := max(points, key=lambda point: point[0])[2]):
-        tags["best_trial"] = best
-    report = [path for path in (folder / "report" / name for name in ("verdict.json", "report.html", "run.json")) if path.is_file()]
+    tags |= {f"winner_for_{target}": f"{trial.key}, {said(target, trial.metrics)}" for target, trial in winners_of(trials).items()}
+    if (best := best_by_objective(trials)) is not None:
+        tags["best_by_objective"] = f"{best.key}, best by objective ({sweep.objective} {best.objective:+.3f})"
+    report = [path for path in (folder.verdict, folder.page, folder.report_run) if path.is_file()]
     return TrackedRun(
         kind="sweep",
         key="",
-        name=sweep["name"],
-        started_ms=int(sweep["started_at"] * 1000),
-        params=_params(flat({key: sweep[key] for key in _SWEEP_PARAMS if key in sweep} | sweep["definition"])),
+        name=sweep.name,
+        started_ms=int(sweep.started_at * 1000),
+        params=_params(flat({name: getattr(sweep, name) for name in _SWEEP_PARAMS} | sweep.definition)),
         tags=_tags(tags),
-        points=thinned([MetricPoint(step, metrics) for step, metrics, _ in points], None, ended=over is not None),
-        status="RUNNING" if over is None else _SWEEP_STATUS.get(over.get("status", "finished"), "FAILED"),
-        ended_ms=over_ms,
+        points=thinned(_best_so_far(trials), None, ended=over is not None),
+        status="RUNNING" if over is None else _SWEEP_STATUS[over.status],
+        ended_ms=None if over is None else int(over.ended_at * 1000),
         artifacts={path.name: path for path in report},
     )
 
 
-def _best_so_far(folder: Path) -> list[tuple[int, dict[str, float], str]]:
-    """(trials ended, metrics of the best of them, its key): highest last objective among finished trials of the searched space."""
-    ended = []
-    for path in folder.glob("trials/*/outcome.json"):
-        outcome, config = _json(path), _json(path.with_name("config.json"))
-        if outcome is not None and config is not None and not config.get("fixed"):
-            ended.append((float(outcome["ended_at"]), path.parent.name, outcome))
-    points: list[tuple[int, dict[str, float], str]] = []
-    best, best_key, best_objective = {}, "", -math.inf
-    for step, (_, key, outcome) in enumerate(sorted(ended, key=lambda item: item[:2]), start=1):
-        objective = outcome.get("objective")
-        if outcome["status"] == "done" and is_finite(objective) and objective > best_objective:
-            finite = {f"best/{name}": float(value) for name, value in sorted((outcome.get("metrics") or {}).items()) if is_finite(value)}
-            best, best_key, best_objective = {"best/objective": float(objective)} | finite, key, objective
-        points.append((step, dict(list(best.items())[: MAX_KEYS - 1]) | {"trials_ended": float(step)}, best_key))
+def _headline(folder: SweepFolder) -> str | None:
+    """Of the verdict, where there is one; this wing comes before the verdict's, so it reads no more of it than this."""
+    if not folder.verdict.is_file():
+        return None
+    try:
+        found = json.loads(folder.verdict.read_bytes()).get("headline")
+    except ValueError as error:
+        raise RecordError(f"{folder.verdict}: not JSON ({error}); it is written whole by `peoria report`") from None
+    return None if found is None else str(found)
+
+
+def _best_so_far(trials: list[TrialRecord]) -> list[MetricPoint]:
+    """The metrics of the trial that is best by objective among the first n that ended, at step n; of the searched space alone."""
+    searched = [trial for trial in trials if trial.purpose == "search" and trial.ended_at is not None]
+    by_key = {trial.key: trial for trial in searched}
+    so_far, points = Standings(), []
+    for step, trial in enumerate(sorted(searched, key=lambda trial: (trial.ended_at, trial.key)), start=1):
+        if trial.status == "done" and trial.objective is not None:
+            so_far.add(trial.key, trial.objective, trial.metrics)
+        values: dict[str, float] = {}
+        if so_far.by_objective:
+            best = by_key[so_far.by_objective[0]]
+            finite = {f"best_by_objective/{name}": float(value) for name, value in sorted(best.metrics.items()) if is_finite(value)}
+            values = {"best_by_objective/objective": float(best.objective or 0.0)} | finite
+        points.append(MetricPoint(step, dict(list(values.items())[: MAX_KEYS - 1]) | {"trials_ended": float(step)}))
     return points
 
 
 @functools.lru_cache(maxsize=4096)  # the stamp names the contents: an ended trial is read once
-def _trial(folder: Path, stamp: tuple[object, ...], over_ms: int | None, val_keys_sha256: str | None) -> tuple[TrackedRun, int]:
-    """The run of a trial folder, and the step that its curves reach or will reach."""
-    about = _json(folder / "config.json")
-    assert about is not None
-    outcome = _json(folder / "outcome.json")
-    config: dict[str, Any] = about["config"]
-    raw = read_points(folder / "points.jsonl")
+def _trial(folder: TrialFolder, stamp: tuple[object, ...], over: RunState | None, val_keys_sha256: str) -> tuple[TrackedRun, int, TrialRecord]:
+    """The run of a trial folder, the step that its curves reach or will reach, and the trial."""
+    trial, raw = read_trial(folder), read_points(folder.points)
     diverged = any(isinstance(value, float) and not math.isfinite(value) for _, metrics in raw for value in metrics.values())
-    tags: dict[str, Any] = {"fixed": about.get("fixed", False), "label": about.get("label"), "status": "running"}
+    tags: dict[str, Any] = {"purpose": trial.purpose, "of": trial.of, "label": trial.label, "status": trial.status}
     tags["val_keys_sha256"] = val_keys_sha256
-    status, ended_ms = ("RUNNING" if over_ms is None else "KILLED"), over_ms
-    if outcome is not None:
-        status, ended_ms = _TRIAL_STATUS[outcome["status"]], _ms(outcome.get("ended_at"), folder / "outcome.json")
-        tags |= {"status": outcome["status"], "error": outcome.get("error"), "objective": outcome.get("objective")}
-        diverged |= outcome["status"] == "diverged"
-    elif over_ms is not None:
+    status, ended_ms = ("RUNNING", None) if over is None else ("KILLED", int(over.ended_at * 1000))
+    if trial.status != "running":
+        assert trial.ended_at is not None
+        status, ended_ms = _TRIAL_STATUS[trial.status], int(trial.ended_at * 1000)
+        tags |= {"error": trial.error, "objective": trial.objective}
+        diverged |= trial.status == "diverged"
+    elif over is not None:
         tags["status"] = "interrupted"
     if diverged:
         tags["diverged"] = True
-    pictures = config.get("pictures") if isinstance(config.get("pictures"), int) else None
-    points = thinned(curve(raw), pictures, ended=outcome is not None)
-    name = trial_name(folder.name, about.get("label") or "", config)
-    run = TrackedRun("trial", folder.name, name, int(about["started_at"] * 1000), _params(flat(config)), _tags(tags), points, status, ended_ms)
-    return run, max(pictures or 0, raw[-1][0] if raw else 0)
+    points = thinned(curve(raw), trial.config.pictures, ended=trial.status != "running")
+    name = trial.label if trial.label.startswith(trial.key) else f"{trial.key} {trial.label}"
+    params = _params(flat(trial.config.model_dump(mode="json")))
+    run = TrackedRun("trial", trial.key, name, int(trial.started_at * 1000), params, _tags(tags), points, status, ended_ms)
+    return run, max(trial.config.pictures, raw[-1][0] if raw else 0), trial
 
 
-def _baseline(path: Path, length: int, sweep_started_ms: int, val_keys_sha256: str | None) -> TrackedRun:
+def _baseline(folder: BaselineFolder, length: int, sweep: SweepRecord) -> TrackedRun:
     """A baseline as a line: its values at step 0 and at the end of the longest trial; a longer one later makes the line longer."""
-    about = _json(path)
-    assert about is not None
-    metrics = {key: value for key, value in sorted(about["metrics"].items()) if is_finite(value)}
+    about = BaselineRecord.read(folder.record)
+    metrics = {key: value for key, value in sorted(about.metrics.items()) if is_finite(value)}
     raw = [(step, metrics) for step in sorted({0, length})]
     return TrackedRun(
         kind="baseline",
-        key=path.parent.name,
-        name=f"baseline {about.get('label') or path.parent.name}",
-        started_ms=sweep_started_ms,
-        params=_params(flat(about.get("constants") or {})),
-        tags=_tags({"kind": about.get("kind"), "label": about.get("label"), "status": "done", "val_keys_sha256": val_keys_sha256}),
+        key=about.name,
+        name=f"baseline {about.label}",
+        started_ms=int(sweep.started_at * 1000),
+        params=_params(flat(dict(about.constants))),
+        tags=_tags({"kind": about.kind, "label": about.label, "status": "done", "val_keys_sha256": sweep.val_keys_sha256}),
         points=tuple(curve(raw)),
         status="FINISHED",
-        ended_ms=_ms(about.get("ended_at"), path),
+        ended_ms=int(folder.record.stat().st_mtime * 1000),
     )
-
-
-def trial_name(key: str, label: str, config: dict[str, Any]) -> str:
-    """``0007 regression lr 1.2e-3 ×20``; a label of its own stands instead, and a name of its own alone."""
-    if label.startswith(key):
-        return label
-    if label:
-        return f"{key} {label}"
-    words = [key, str(config["task"])] if config.get("task") and config["task"] not in key else [key]
-    if (rate := config.get("learning_rate")) is not None:
-        mantissa, exponent = f"{rate:.1e}".split("e")
-        words.append(f"lr {mantissa}e{int(exponent)}")
-    if (multiplier := config.get("head_multiplier")) is not None:
-        words.append(f"×{multiplier:.3g}")
-    return " ".join(words)
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -192,20 +180,6 @@ def _text(value: Any) -> str:
     return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS // 5]} … {text[len(text) - MAX_CHARS // 5 * 4 + 3 :]}"
 
 
-def _ms(seconds: float | None, path: Path) -> int:
-    return int(path.stat().st_mtime * 1000 if seconds is None else seconds * 1000)
-
-
 def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
     files = sorted(path for path in folder.glob("*.json*") if not path.name.startswith("."))
     return tuple((path.name, stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat()))
-
-
-def _json(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        value: dict[str, Any] = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise PeoriaError(f"{path}: not JSON ({error}); it is written whole by `peoria sweep`") from None
-    return value

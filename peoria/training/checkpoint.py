@@ -4,11 +4,13 @@ No random state is stored: everything random in training is derived from (seed, 
 """
 
 import io
-import json
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from peoria.errors import SweepError
+from peoria.records.folder import TrialFolder
+from peoria.records.schema import ModelCard
+from peoria.training.messages import TrialReport
 from shards.files import write_atomic
 
 if TYPE_CHECKING:
@@ -16,16 +18,20 @@ if TYPE_CHECKING:
 
     from peoria.models import PopularityNet
 
-CHECKPOINT = "checkpoint.pt"
-MODEL = "model.safetensors"
-MODEL_CARD = "model.json"
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The last evaluation of a trial, and the state to go on from."""
+
+    report: TrialReport
+    state: "dict[str, dict[str, Any]] | None"  # of ``net`` (what is trained) and ``optimizer``; None: the trial is over
 
 
 def save_checkpoint(
-    folder: Path,
+    folder: TrialFolder,
     *,
     settings: dict[str, Any],
-    report: dict[str, Any],
+    report: TrialReport,
     trained: "torch.nn.Module | None" = None,
     optimizer: "torch.optim.Optimizer | None" = None,
 ) -> None:
@@ -38,11 +44,11 @@ def save_checkpoint(
 
     buffer = io.BytesIO()
     state = None if trained is None or optimizer is None else {"net": trained.state_dict(), "optimizer": optimizer.state_dict()}
-    torch.save({"settings": settings, "report": report, "state": state}, buffer)
-    write_atomic(folder / CHECKPOINT, buffer.getvalue())
+    torch.save({"settings": settings, "report": report.model_dump(), "state": state}, buffer)
+    write_atomic(folder.checkpoint, buffer.getvalue())
 
 
-def load_checkpoint(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+def load_checkpoint(folder: TrialFolder, settings: dict[str, Any]) -> Checkpoint | None:
     """The last checkpoint, or None where there is none.
 
     Raises:
@@ -50,7 +56,7 @@ def load_checkpoint(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | 
     """
     import torch
 
-    path = folder / CHECKPOINT
+    path = folder.checkpoint
     if not path.exists():
         return None
     found: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
@@ -64,25 +70,24 @@ def load_checkpoint(folder: Path, settings: dict[str, Any]) -> dict[str, Any] | 
             ),
             hint="give the sweep another name, or go on with the same threads, device and data",
         )
-    return found
+    return Checkpoint(TrialReport.model_validate(found["report"]), found["state"])
 
 
-def save_model(folder: Path, net: "PopularityNet", card: dict[str, Any]) -> None:
+def save_model(folder: TrialFolder, net: "PopularityNet", card: ModelCard) -> None:
     """The finished model: weights as safetensors, and what is needed to use them as JSON."""
     from safetensors.torch import save
 
-    write_atomic(folder / MODEL_CARD, json.dumps(card, sort_keys=True, indent=1, allow_nan=False).encode())
-    write_atomic(folder / MODEL, save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
+    card.write(folder.model_card)
+    write_atomic(folder.model, save({name: tensor.contiguous() for name, tensor in net.state_dict().items()}))
 
 
-def load_model(folder: Path) -> "tuple[PopularityNet, dict[str, Any]]":
+def load_model(folder: TrialFolder) -> "tuple[PopularityNet, ModelCard]":
     """The model that :func:`save_model` wrote, on the CPU in evaluation mode, and its card."""
     from safetensors.torch import load_file
 
     from peoria.models import build
 
-    card: dict[str, Any] = json.loads((folder / MODEL_CARD).read_text())
-    config = card["config"]
-    net, _ = build(config["net"], head=config["head"], num_outputs=card["task"]["num_outputs"], seed=config["seed"])
-    net.load_state_dict(load_file(folder / MODEL))
+    card = ModelCard.read(folder.model_card)
+    net, _ = build(card.config.net, head=card.config.head, num_outputs=card.task["num_outputs"], seed=card.config.seed)
+    net.load_state_dict(load_file(folder.model))
     return net.eval(), card

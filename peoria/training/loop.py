@@ -5,11 +5,8 @@ and number of threads ends with the same bits as one that was not; on a GPU it e
 atomic additions are free in their order.
 """
 
-import io
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,27 +17,17 @@ from peoria.data.dataset import Dataset
 from peoria.data.subsets import subset_mask
 from peoria.data.targets import counts, kept_by_outlier_filter
 from peoria.errors import DivergedError
+from peoria.records.folder import TrialFolder
+from peoria.records.points import Curve
+from peoria.records.schema import ModelCard
+from peoria.records.val_scores import ValScores
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_checkpoint, save_checkpoint, save_model
 from peoria.training.evaluate import network_metrics, objective_name
-from shards.files import write_atomic
-
-VAL_SCORES = "val_scores.npz"
-Point = tuple[int, dict[str, float]]
+from peoria.training.messages import TrialReport
 
 
-@dataclass(frozen=True)
-class TrialReport:
-    """One evaluation of a trial on the whole val split."""
-
-    step: int  # the set point, in pictures seen
-    status: str  # "running", or "done" at the last one
-    objective: float
-    metrics: dict[str, float]  # of val, keys with the split
-    points: list[Point] = field(default_factory=list)  # what the curves gained since the report before
-
-
-def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[TrialReport]:
+def train(config: TrialConfig, dataset: Dataset, folder: TrialFolder) -> Iterator[TrialReport]:
     """Trains, and yields a report at each evaluation point; whoever iterates may stop at any report.
 
     ``folder`` is the trial's own: a checkpoint found there is gone on from, its last report first.
@@ -84,9 +71,8 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Trial
     }
     resumed = load_checkpoint(folder, settings)
     if resumed is not None:
-        report = as_report(resumed["report"])
-        yield report
-        if resumed["state"] is None:
+        yield resumed.report
+        if resumed.state is None:
             return
 
     optimizer = make_optimizer(
@@ -103,12 +89,13 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Trial
 
     start = 0
     if resumed is not None:
-        steps.trained.load_state_dict(resumed["state"]["net"])
-        optimizer.load_state_dict(resumed["state"]["optimizer"])
-        start = report.step
+        assert resumed.state is not None
+        steps.trained.load_state_dict(resumed.state["net"])
+        optimizer.load_state_dict(resumed.state["optimizer"])
+        start = resumed.report.step
     seen = batch_end(start, config.batch_size)
     evaluations = set(config.evaluation_points())
-    points: list[Point] = []
+    points: Curve = []
     net.train()
     for step in (point for point in config.set_points() if point > start):
         total, num_batches = torch.zeros((), device=device), 0
@@ -135,34 +122,30 @@ def train(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[Trial
         found = network_metrics(fitted, outputs, dataset.val.labels)
         values = {f"val/{name}": value for name, value in found.items()}
         points[-1][1].update(values | {"train/loss_on_val": val_loss(fitted, outputs, dataset.val.labels)})
-        status = "done" if step == config.pictures else "running"
-        report = TrialReport(step, status, found[objective], values, points)
-        write_scores(folder, dataset.val.labels.keys, fitted.score(outputs))
-        if status == "done":
-            card = {
-                "config": config.model_dump(mode="json"),
-                "task": fitted.state(),
-                "identity": dataset.identity,
-                "control": dataset.control,
-                "preprocessing": net.preprocessing,
-                "precision": {name: settings[name] for name in ("device", "autocast", "torch", "float32") if name in settings},
-                "num_train": len(subset),
-                "num_kept": len(rows),
-                "weights": None if loaded is None else {"source": loaded.source, "sha256": loaded.sha256, "matched": len(loaded.matched)},
-                "objective": objective,
-                "metrics": values,
-            }
+        done = step == config.pictures
+        report = TrialReport(step=step, status="done" if done else "running", objective=found[objective], metrics=values, points=points)
+        score = fitted.score(outputs)
+        ValScores(dataset.val.labels.keys, score, score).write(folder.val_scores)
+        if done:
+            card = ModelCard(
+                config=config,
+                task=fitted.state(),
+                identity=dataset.identity,
+                control=dataset.control,
+                preprocessing=net.preprocessing,
+                precision={name: settings[name] for name in ("device", "autocast", "torch", "float32") if name in settings},
+                num_train=len(subset),
+                num_kept=len(rows),
+                weights=None if loaded is None else {"source": loaded.source, "sha256": loaded.sha256, "matched": len(loaded.matched)},
+                objective=objective,
+                metrics=values,
+            )
             save_model(folder, net, card)
-            save_checkpoint(folder, settings=settings, report=asdict(report))
+            save_checkpoint(folder, settings=settings, report=report)
         else:
-            save_checkpoint(folder, settings=settings, report=asdict(report), trained=steps.trained, optimizer=optimizer)
+            save_checkpoint(folder, settings=settings, report=report, trained=steps.trained, optimizer=optimizer)
         yield report
         points = []
-
-
-def as_report(found: dict[str, Any]) -> TrialReport:
-    """A report as it comes back from a checkpoint or a message."""
-    return TrialReport(**{**found, "points": [(step, values) for step, values in found["points"]]})
 
 
 def batch_end(step: int, batch_size: int) -> int:
@@ -176,10 +159,3 @@ def val_loss(fitted: Any, outputs: np.ndarray, labels: Any) -> float:
 
     encoded = torch.from_numpy(fitted.encode(counts(labels, fitted.target)))
     return float(fitted.loss(torch.from_numpy(outputs), encoded))
-
-
-def write_scores(folder: Path, keys: np.ndarray, scores: np.ndarray) -> None:
-    """The score of every val picture, so that intervals and new metrics need no retraining."""
-    buffer = io.BytesIO()
-    np.savez(buffer, keys=keys, scores=scores)
-    write_atomic(folder / VAL_SCORES, buffer.getvalue())

@@ -10,7 +10,7 @@ import numpy as np
 
 from peoria.baselines.context import NAME as CONTEXT
 from peoria.errors import ReportError
-from peoria.records.folder import rounded
+from peoria.records.schema import rounded
 from peoria.stats import bootstrap, confounds, metrics
 from peoria.stats.estimates import LEVEL, MIN_EFFECTIVE, MIN_OWNERS, Estimate, holm
 from peoria.stats.metrics import Floats

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from peoria.records.schema import SweepRecord
 from peoria.records.selection import winners_of
 from peoria.records.trials import TrialRecord
-from peoria.sweep.follow_ups import seed_key
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,13 @@ class Judged:
         winners = winners_of(trials)
         seeds: dict[str, list[TrialRecord]] = {}
         for winner in winners.values():
-            again = [ended[key] for number in range(1, len(ended) + 1) if (key := seed_key(winner.key, number)) in ended]
+            of_winner = [trial for trial in trials if trial.purpose == "reseed" and trial.of == winner.key]
+            again = [trial for trial in sorted(of_winner, key=lambda trial: (len(trial.key), trial.key)) if trial.key in ended]
             if again:
                 seeds[winner.key] = again
         views = winners.get("views")
-        subsets = [trial for trial in done.values() if views is not None and trial.of == views.key and trial.config.get("subset")]
-        return cls(winners, [trial for trial in done.values() if trial.is_paper], seeds, subsets)
+        subsets = [trial for trial in done.values() if views is not None and trial.of == views.key and trial.purpose == "subset"]
+        return cls(winners, [trial for trial in done.values() if trial.purpose == "paper"], seeds, subsets)
 
     @property
     def keys(self) -> list[str]:
@@ -43,6 +44,6 @@ class Judged:
         return f"recipe-{winner}" if winner in self.seeds else f"trial-{winner}"
 
 
-def signature(sweep: dict[str, Any], judged: Judged) -> dict[str, Any]:
+def signature(sweep: SweepRecord, judged: Judged) -> dict[str, Any]:
     """What stored scores belong to: other data or another trial need another opening."""
-    return {"identity": sweep["identity"], "control": sweep["control"], "judged": judged.keys}
+    return {"identity": sweep.identity, "control": sweep.control, "judged": judged.keys}

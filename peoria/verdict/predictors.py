@@ -1,18 +1,17 @@
 """What is judged on the test split: networks, baselines, combinations, an oracle; each a score of every picture."""
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from peoria.baselines.context import NAME as CONTEXT
 from peoria.baselines.suite import every_baseline
-from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import Pictures
+from peoria.records.folder import SweepFolder
 from peoria.records.trials import TrialRecord
+from peoria.records.val_scores import ValScores
 from peoria.stats.combine import combine
 from peoria.tasks import FittedTask, get_task
 from peoria.training.checkpoint import load_model
@@ -79,13 +78,13 @@ def network_outputs(trial: TrialRecord, pixels: Pictures) -> tuple[FittedTask, n
     import torch
 
     net, card = load_model(trial.folder)
-    fitted = get_task(card["config"]["task"]).restore(card["task"])
+    fitted = get_task(card.config.task).restore(card.task)
     # On the CPU and in float32 whatever it was trained on, so that a report can be made again anywhere.
     return fitted, forward_all(net, pixels, device=torch.device("cpu"), autocast=None)
 
 
 def baseline_predictors(judged: Judged, dataset: Dataset, test: SplitData, tasks: tuple[str, ...]) -> dict[str, PredictorScores]:
-    config = TrialConfig.model_validate(judged.winners["views"].config)
+    config = judged.winners["views"].config
     found = {}
     for baseline in every_baseline(dataset, config, tasks):
         scores = baseline.predict(test)
@@ -93,14 +92,14 @@ def baseline_predictors(judged: Judged, dataset: Dataset, test: SplitData, tasks
     return found
 
 
-def with_context(judged: Judged, predictors: dict[str, PredictorScores], folder: Path, val: Labels) -> dict[str, PredictorScores]:
+def with_context(judged: Judged, predictors: dict[str, PredictorScores], folder: SweepFolder, val: Labels) -> dict[str, PredictorScores]:
     """Context and image in one score, joined on val (`context.combine`): for each judged predictor ``context+NAME``."""
     found: dict[str, PredictorScores] = {}
     context = predictors.get(CONTEXT)
     if context is None:
         return found
-    with np.load(folder / "baselines" / CONTEXT / "val_scores.npz") as stored:
-        on_val = {"views": stored["views"], "favorites": stored["favorites"]}
+    stored = ValScores.read(folder.baseline(CONTEXT).val_scores)
+    on_val = {"views": stored.views, "favorites": stored.favorites}
     truth = {"views": val.views.astype(np.float64), "favorites": None if val.favorites is None else (val.favorites >= 1).astype(np.float64)}
     for target, winner in judged.winners.items():
         image = predictors[judged.name(target)]
@@ -123,8 +122,7 @@ def val_score(trial: TrialRecord, num_val: int) -> np.ndarray:
     """Of its last evaluation, float64 [N]; as `network_score` of a trial that diverged."""
     if trial.status == "diverged":
         return np.zeros(num_val)
-    with np.load(trial.folder / "val_scores.npz") as stored:
-        return np.asarray(stored["scores"], np.float64)
+    return ValScores.read(trial.folder.val_scores).views
 
 
 def oracle_predictor(test: SplitData, control: str | None) -> dict[str, PredictorScores]:
@@ -137,10 +135,6 @@ def oracle_predictor(test: SplitData, control: str | None) -> dict[str, Predicto
     return {ORACLE: PredictorScores(ORACLE, "oracle (what was planted)", "oracle", planted, planted)}
 
 
-def on_val(folder: Path) -> dict[str, dict[str, float]]:
+def on_val(folder: SweepFolder) -> dict[str, dict[str, float]]:
     """By baseline, its rank metrics on val, keys without the split."""
-    found = {}
-    for path in sorted(folder.glob("baselines/*/baseline.json")):
-        read = json.loads(path.read_text())
-        found[read["name"]] = {key.removeprefix("val/"): value for key, value in read["metrics"].items()}
-    return found
+    return {read.name: {key.removeprefix("val/"): value for key, value in read.metrics.items()} for read in folder.read_baselines()}

@@ -89,7 +89,7 @@ def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_
         best of so many trials without skill would show on this val split, on average; ``curve``: the expected best val ρ of n of the trials
         (Tang et al. 2020), n = 1 first; a trial that was stopped early counts with its last value, so that the curve errs on the low side.
     """
-    values = [trial.metrics.get("val/rho_views", 0.0) for trial in trials if not trial.fixed]
+    values = [trial.metrics.get("val/rho_views", 0.0) for trial in trials if trial.purpose == "search"]
     return {
         "val": winner.metrics["val/rho_views"],
         "test": on_test,
@@ -103,7 +103,7 @@ def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_
 def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling) -> dict[str, Any] | None:
     """The learning curve over nested owner subsets; the whole is the mean of the recipe's seeds, every other point a single training."""
     labels = scored.labels
-    subsets = [trial for trial in judged.subsets if Subset.parse(trial.config["subset"]).kind == "owners"]
+    subsets = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "owners"]
     if not subsets:
         return None
     columns = {trial.key: scored.extra[f"subset|{trial.key}"] for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}
@@ -112,7 +112,7 @@ def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling
     for trial in subsets:
         num_owners, num_pictures = scored.extra[f"sizes|{trial.key}"].tolist()
         value = metrics.spearman(columns[trial.key], labels.views)
-        share = Subset.parse(trial.config["subset"]).share
+        share = Subset.parse(str(trial.config.subset)).share
         points.append(LearningCurvePoint(share, num_owners, num_pictures, value, samples[trial.key]))
     whole = np.mean([samples[f"#{k}"] for k in range(len(score))], axis=0)
     value = float(np.mean([metrics.spearman(row, labels.views) for row in score]))
@@ -128,12 +128,12 @@ def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling)
         ``cutoff``, ``num_pictures``, ``num_owners``; ``past`` (trained before the cutoff only), ``all`` (the recipe), ``difference`` (past − all)
         {value, low, high}; ``statement``.
     """
-    found = [trial for trial in judged.subsets if Subset.parse(trial.config["subset"]).kind == "before"]
+    found = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "before"]
     labels = scored.labels
     if not found or labels.uploaded_at is None:
         return None
     trial = found[0]
-    cutoff = np.datetime64(Subset.parse(trial.config["subset"]).day, "s")
+    cutoff = np.datetime64(Subset.parse(str(trial.config.subset)).day, "s")
     rows = np.flatnonzero(labels.uploaded_at >= cutoff)
     if len(rows) < MIN_LATER or labels.views[rows].min() == labels.views[rows].max():
         return None

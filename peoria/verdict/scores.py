@@ -4,16 +4,15 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from peoria.records.folder import SweepFolder
 from peoria.verdict.predictors import PredictorScores
 from shards.files import write_atomic
 from shards.labels import Labels
 
-SCORES = "test_scores.npz"
 COLUMNS = ("keys", "ids", "owners", "views", "favorites", "comments", "uploaded_at", "observed_at", "tags")
 
 
@@ -26,7 +25,7 @@ class Scored:
     opening: int
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # what further questions need, by name
 
-    def write(self, folder: Path, signature: Mapping[str, Any]) -> None:
+    def write(self, folder: SweepFolder, signature: Mapping[str, Any]) -> None:
         """Into the sweep's ``folder``; ``signature`` says what the scores belong to."""
         arrays: dict[str, np.ndarray] = {f"extra|{name}": values for name, values in self.extra.items()}
         described = []
@@ -43,12 +42,12 @@ class Scored:
         meta = {"signature": dict(signature), "predictors": described, "opening": self.opening}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
-        write_atomic(folder / "report" / SCORES, buffer.getvalue())
+        write_atomic(folder.test_scores, buffer.getvalue())
 
     @classmethod
-    def read(cls, folder: Path, signature: Mapping[str, Any]) -> "Scored | None":
+    def read(cls, folder: SweepFolder, signature: Mapping[str, Any]) -> "Scored | None":
         """None where nothing is stored, or what is belongs to something else."""
-        path = folder / "report" / SCORES
+        path = folder.test_scores
         if not path.exists():
             return None
         with np.load(path, allow_pickle=False) as arrays:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from peoria.records.folder import SweepFolder
 from peoria.records.trials import read_trials
 from tests.helpers.local_cluster import BIN, LocalCluster
 
@@ -84,7 +85,7 @@ def test_a_sweep_runs_as_a_job(ray_cluster: LocalCluster, planted_shards: Path, 
     assert ran.returncode == 0, ran.stdout[-3000:] + ran.stderr[-3000:]
     assert "3 of 3 trials" in ran.stdout
     assert "each with 1 CPUs and 0.5 GPUs" in ran.stdout
-    trials = read_trials(tmp_path / "home" / "sweeps" / "demo")
+    trials = read_trials(SweepFolder(tmp_path / "home" / "sweeps" / "demo"))
     searched = [trial.key for trial in trials if trial.of is None]
     assert searched == ["0000", "0001", "0002", "paper-classification", "paper-hybrid", "paper-regression"]
     assert {f"{key}-seed-5" for key in {trial.of for trial in trials} - {None}} <= {trial.key for trial in trials}  # and the winners again
@@ -107,4 +108,4 @@ def test_a_cluster_without_token_mode_is_refused(ray_cluster: LocalCluster, plan
     refused = subprocess.run(words, env=environment, capture_output=True, text=True, check=False, timeout=120)
     assert refused.returncode == 2
     assert "RAY_AUTH_MODE: None on the cluster" in refused.stderr
-    assert not any(trial.status == "done" for trial in read_trials(tmp_path / "sweeps" / "demo"))
+    assert not any(trial.status == "done" for trial in read_trials(SweepFolder(tmp_path / "sweeps" / "demo")))

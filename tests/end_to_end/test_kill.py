@@ -15,6 +15,7 @@ from typing import Any
 import optuna
 import pytest
 
+from peoria.records.folder import SweepFolder
 from peoria.records.points import read_points
 from peoria.records.selection import winners_of
 from peoria.records.trials import TrialRecord, read_trials
@@ -60,7 +61,7 @@ class Runs:
             tracking,
             *flags,
         ]
-        self.folder = self.home / "sweeps" / "kill"
+        self.folder = SweepFolder.of(self.home, "kill")
         self.log = folder / "log"
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -69,7 +70,7 @@ class Runs:
 
     def ended(self) -> dict[str, float]:
         """When each trial ended."""
-        return {path.parent.name: json.loads(path.read_text())["ended_at"] for path in self.folder.glob("trials/*/outcome.json")}
+        return {path.parent.name: json.loads(path.read_text())["ended_at"] for path in self.folder.path.glob("trials/*/outcome.json")}
 
     def processes(self) -> dict[int, str]:
         found = {}
@@ -106,7 +107,7 @@ def test_four_kills(planted_shards: Path, mlflow_server: str, tmp_path: Path, cl
     before: dict[str, float] = {}
     for num_ended in (0, 3, 7, TRIALS + 4):  # the last when the search is over and its winners are trained again
         process = run.start()
-        run.wait_until(lambda num=num_ended: len(run.ended()) >= num and any(run.folder.glob("trials/*/points.jsonl")), process)
+        run.wait_until(lambda num=num_ended: len(run.ended()) >= num and any(run.folder.path.glob("trials/*/points.jsonl")), process)
         time.sleep(dice.uniform(0, 0.5))
         ended = run.ended()
         os.killpg(process.pid, signal.SIGKILL)
@@ -137,9 +138,9 @@ def check_probes(trials: list[TrialRecord]) -> None:
     assert sorted(trial.key for trial in trials if trial.of is not None) == sorted(f"{key}-seed-{number}" for key in won for number in (1, 2))
 
 
-def check_pruning(folder: Path) -> None:
+def check_pruning(folder: SweepFolder) -> None:
     """Every decision is the one that the rule gives for what had been stored when it was made, whatever was killed in between."""
-    journal = optuna.storages.journal.JournalFileBackend(str(folder / "study.journal"))
+    journal = optuna.storages.journal.JournalFileBackend(str(folder.journal))
     fixed = optuna.load_study(study_name="kill/fixed", storage=optuna.storages.JournalStorage(journal)).get_trials(deepcopy=False)
     papers = {trial._trial_id for trial in fixed}  # of another study, on no rung
     reached: dict[int, dict[int, float]] = {}
@@ -189,7 +190,7 @@ def test_killed_one_at_a_time_it_is_the_sweep_that_was_left_alone(planted_shards
     assert alone.start().wait(timeout=400) == 0, alone.log.read_text()[-3000:]
     for num_ended in (1, 4, 8, TRIALS + 4):
         process = killed.start()
-        killed.wait_until(lambda num=num_ended: len(killed.ended()) >= num and any(killed.folder.glob("trials/*/points.jsonl")), process)
+        killed.wait_until(lambda num=num_ended: len(killed.ended()) >= num and any(killed.folder.path.glob("trials/*/points.jsonl")), process)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     assert killed.start().wait(timeout=400) == 0, killed.log.read_text()[-3000:]
@@ -201,8 +202,8 @@ def test_killed_one_at_a_time_it_is_the_sweep_that_was_left_alone(planted_shards
             other.objective,
             other.metrics,
         )
-        assert read_points(one.folder / "points.jsonl") == read_points(other.folder / "points.jsonl")
-        models = [trial.folder / "model.safetensors" for trial in (one, other)]
+        assert read_points(one.folder.points) == read_points(other.folder.points)
+        models = [trial.folder.model for trial in (one, other)]
         assert models[0].exists() == models[1].exists()
         if models[0].exists():
             assert models[0].read_bytes() == models[1].read_bytes()

@@ -7,7 +7,6 @@ it lets through. Seeds are 0 throughout and were not chosen. ``pytest -s`` print
 import contextlib
 import functools
 import io
-import json
 import shutil
 import subprocess
 import sys
@@ -25,13 +24,16 @@ from peoria.config.sweep import Point, Sweep
 from peoria.data.dataset import open_dataset
 from peoria.data.synthetic import PLANTS, plant
 from peoria.data.targets import counts, kept_by_outlier_filter
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import BaselineRecord, ModelCard
+from peoria.records.trials import read_trial
+from peoria.records.val_scores import ValScores
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
 from peoria.verdict.judge import PAIR_DAYS
-from peoria.verdict.scores import SCORES
 from peoria.verdict.sentences import all_said
 from shards.labels import Labels, age_days
 from shards.pack.pack import pack
@@ -48,7 +50,7 @@ NUM_TRIALS = 6
 class Judged:
     """A world after its report."""
 
-    folder: Path
+    folder: SweepFolder
     verdict: dict[str, Any]
 
     def predictor(self, name: str) -> dict[str, Any]:
@@ -78,7 +80,7 @@ class Judged:
     @property
     def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
         """The shipped network's scores of the test pictures, and what they were judged by, as the report stored them."""
-        with np.load(self.folder / "report" / SCORES) as arrays:
+        with np.load(self.folder.test_scores) as arrays:
             columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
             return arrays[f"trial-{self.verdict['best']['key']}|views"], Labels(**columns)
 
@@ -271,17 +273,17 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
     views = counts(val, "views")
     cards, metrics_of, own, constant, fixed = [], [], [], [], []
     for number, cut in enumerate(cuts):
-        trial = folder / "trials" / f"{number:04d}"
-        assert json.loads((trial / "config.json").read_text())["config"]["outlier_sd"] == cut
-        card = json.loads((trial / "model.json").read_text())
-        fitted = get_task("regression").restore(card["task"])
-        with np.load(trial / "val_scores.npz") as stored:
-            assert stored["keys"].tolist() == val.keys.tolist()
-            scores = stored["scores"]
+        trial = read_trial(folder.trial(f"{number:04d}"))
+        assert trial.config.outlier_sd == cut
+        card = ModelCard.read(trial.folder.model_card)
+        fitted = get_task("regression").restore(card.task)
+        stored = ValScores.read(trial.folder.val_scores)
+        assert stored.keys.tolist() == val.keys.tolist()
+        scores = stored.views
         predicted = fitted.predict(scores[:, None])
         kept = kept_by_outlier_filter(val, cut)
         cards.append(card)
-        metrics_of.append(json.loads((trial / "outcome.json").read_text())["metrics"])
+        metrics_of.append(trial.metrics)
         assert metrics_of[-1]["val/rho_views"] == pytest.approx(metrics.spearman(scores, views))
         own.append(metrics.half_mse(predicted[kept], views[kept]))
         constant.append(metrics.half_mse(np.full(kept.sum(), views[kept].mean()), views[kept]))
@@ -291,12 +293,12 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
     print(f", own split's of a constant {np.round(constant)}")
 
     # the cut was applied, to train alone; edges, constants and what they score are of uncut train and the fixed val split
-    assert cards[0]["num_kept"] > cards[1]["num_kept"] > cards[2]["num_kept"]
-    assert len({card["num_train"] for card in cards}) == 1
+    assert cards[0].num_kept > cards[1].num_kept > cards[2].num_kept
+    assert len({card.num_train for card in cards}) == 1
     assert len({found["val/half_mse_views_mean"] for found in metrics_of}) == 1
-    assert len({(card["task"]["mean"], card["task"]["median"], card["task"]["geometric_mean"]) for card in cards}) == 1
-    baseline = json.loads((folder / "baselines" / "trivial-regression" / "baseline.json").read_text())
-    assert baseline["metrics"]["val/half_mse_views"] == pytest.approx(metrics_of[0]["val/half_mse_views_mean"])
+    assert len({(card.task["mean"], card.task["median"], card.task["geometric_mean"]) for card in cards}) == 1
+    baseline = BaselineRecord.read(folder.baseline("trivial-regression").record)
+    assert baseline.metrics["val/half_mse_views"] == pytest.approx(metrics_of[0]["val/half_mse_views_mean"])
 
     # control: each on its own split, the tightest cut wins by far, with no learning at all
     assert own[0] > 1.5 * own[1] > 3 * own[2]

@@ -13,6 +13,7 @@ from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Sweep
 from peoria.data.images import ArrayPictures
 from peoria.data.synthetic import Weights, plant
+from peoria.records.folder import SweepFolder
 from peoria.records.trials import read_trials
 from peoria.report.build import report
 from peoria.sweep.resources import RunOptions
@@ -88,7 +89,7 @@ def fresh_scores(home: Path, seed: int, parts: list[Path]) -> np.ndarray:
     import torch
 
     torch.set_num_threads(1)
-    chosen = Judged.of(read_trials(home / f"{seed}-None" / "sweeps" / f"sweep-{seed}"))
+    chosen = Judged.of(read_trials(SweepFolder(home / f"{seed}-None" / "sweeps" / f"sweep-{seed}")))
     again = chosen.seeds[chosen.winners["views"].key]
     pictures = [ArrayPictures(np.load(path, mmap_mode="r")) for path in parts]
     return np.stack([np.concatenate([network_score(trial, part) for part in pictures]) for trial in again])

@@ -2,9 +2,10 @@
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Literal
 
 from peoria.sweep.trial_store import Assignment, TrialStore
+from peoria.training.messages import TrialReport
 
 STEPS = (250, 500, 750, 1000)
 
@@ -14,11 +15,11 @@ def value(assignment: Assignment, step: int) -> float:
     return random.Random(f"{assignment.config.learning_rate}{assignment.config.task}").uniform(-0.2, 0.6) * step / STEPS[-1]
 
 
-def message(assignment: Assignment, step: int) -> dict[str, Any]:
+def message(assignment: Assignment, step: int) -> TrialReport:
     found = value(assignment, step)
-    status = "done" if step == STEPS[-1] else "running"
     points = [(step - 50 * k, {"train/loss": 1.0 / step}) for k in range(4, -1, -1)]
-    return {"step": step, "status": status, "objective": found, "metrics": {"val/rho_views": found}, "points": points, "error": None}
+    status: Literal["running", "done"] = "done" if step == STEPS[-1] else "running"
+    return TrialReport(step=step, status=status, objective=found, metrics={"val/rho_views": found}, points=points)
 
 
 def run(store: TrialStore, on_step: Callable[[Assignment, int], None] = lambda assignment, step: None) -> list[str]:
@@ -27,6 +28,6 @@ def run(store: TrialStore, on_step: Callable[[Assignment, int], None] = lambda a
         ran.append(assignment.key)
         for step in STEPS:
             on_step(assignment, step)
-            if not store.report(assignment.key, **message(assignment, step)):
+            if not store.report(assignment.key, message(assignment, step)):
                 break
     return ran

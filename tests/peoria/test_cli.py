@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from peoria.cli import EXIT_USER_ERROR, main, parser
+from peoria.records.folder import SweepFolder, TrialFolder
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from shards.read.openings import openings
@@ -146,7 +147,7 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
 
     from peoria.training.checkpoint import load_model
 
-    net, _ = load_model(tmp_path / "model")
+    net, _ = load_model(TrialFolder(tmp_path / "model"))
     assert set(load_file(tmp_path / "model" / "model.safetensors")) == set(net.state_dict())
 
 
@@ -180,8 +181,8 @@ def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     card = (tmp_path / "model" / "README.md").read_text()
     assert f" pictures, of those with {where}, the subset pictures:0.9, each pass in the same order." in card
     assert "(control plant-arrangement-0.45: its counts were handed out anew; not a model of anything)" in card
-    assert load_model(tmp_path / "model")[1]["num_train"] < written["num_train"]
-    assert [trial.status for trial in read_trials(folder)] == ["done"]
+    assert load_model(TrialFolder(tmp_path / "model"))[1].num_train < written["num_train"]
+    assert [trial.status for trial in read_trials(SweepFolder(folder))] == ["done"]
     plain = tmp_path / "plain"
     run_sweep(small_sweep(planted_shards, trials=1), RunOptions(home=plain, cache_dir=home / "cache", local=True, tracking="off"), lambda line: None)
     assert run("export", "small", "--home", plain, "--out", plain / "model") == 0

@@ -264,8 +264,8 @@ def test_a_sweep_under_a_control_is_its_own_and_its_model_is_none(planted_shards
     options = RunOptions(home=tmp_path, cache_dir=home / "cache", local=True, tracking="off", control="plant-colour-0.8")
     result = run_sweep(small_sweep(planted_shards, trials=1), options, lambda line: None)
     assert result.folder.name == "small-plant-colour-0.8"
-    assert json.loads((result.folder / "sweep.json").read_text())["control"] == "plant-colour-0.8"
-    ridge = json.loads((result.folder / "baselines" / "colour-ridge" / "baseline.json").read_text())
+    assert json.loads(result.folder.definition.read_text())["control"] == "plant-colour-0.8"
+    ridge = json.loads(result.folder.baseline("colour-ridge").record.read_text())
     assert ridge["metrics"]["val/rho_views"] > 0.5
     export(tmp_path, result.folder.name, tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text()

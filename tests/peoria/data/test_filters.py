@@ -12,8 +12,9 @@ from peoria.data.dataset import Dataset, open_dataset, open_split
 from peoria.data.filters import Filter, filter_rows, filter_slug, filtered_identity, filtered_labels, tags_of
 from peoria.data.images import CROP_PX, TakenPictures
 from peoria.errors import ConfigError, SweepError
-from peoria.records.selection import best_of
+from peoria.records.selection import winners_of
 from peoria.records.trials import read_trials
+from peoria.records.val_scores import ValScores
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from shards.labels import Labels
@@ -131,15 +132,14 @@ def test_a_sweep_of_a_view_is_its_own(planted_shards: Path, home: Path, tmp_path
     said: list[str] = []
     options = RunOptions(home=tmp_path, cache_dir=home / "cache", local=True, tracking="off")
     result = run_sweep(small_sweep(planted_shards, trials=1, where=WHERE), options, said.append)
-    sweep = json.loads((result.folder / "sweep.json").read_text())
+    sweep = json.loads(result.folder.definition.read_text())
     assert (sweep["where"], sweep["identity"]) == (WHERE, view.identity)
     assert (sweep["num_train"], sweep["num_val"]) == (len(view.train), len(view.val))
     assert f"filter      only pictures with {WHERE}" in said[0]
-    best = best_of(read_trials(result.folder))
+    best = winners_of(read_trials(result.folder)).get("views")
     assert best is not None
-    with np.load(best.folder / "val_scores.npz") as stored:
-        assert (stored["keys"] == view.val.labels.keys).all()
-    assert json.loads((best.folder / "model.json").read_text())["identity"] == view.identity
+    assert (ValScores.read(best.folder.val_scores).keys == view.val.labels.keys).all()
+    assert json.loads(best.folder.model_card.read_text())["identity"] == view.identity
     with pytest.raises(SweepError, match=r"(?s)small: where: \"tag=beach.* before, null now.*small: data [0-9a-f]{12} before, [0-9a-f]{12} now"):
         run_sweep(small_sweep(planted_shards, trials=1), options, said.append)
 

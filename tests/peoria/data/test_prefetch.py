@@ -10,7 +10,7 @@ import torch
 
 from peoria.data.dataset import Dataset
 from peoria.data.prefetch import SLOTS, Prefetcher
-from peoria.training.checkpoint import MODEL
+from peoria.records.folder import TrialFolder
 from peoria.training.loop import train
 from tests.helpers.frozen import frozen_config
 from tests.helpers.slow_device import SlowDevice
@@ -109,12 +109,12 @@ def test_a_trial_ends_with_the_same_bits_ahead_or_not(
 ) -> None:
     """Training, evaluation, and going on in the middle."""
     config = trial_config() if trunk == "trained" else frozen_config(weights)
-    plain = list(train(config, here, tmp_path / "plain"))
+    plain = list(train(config, here, TrialFolder(tmp_path / "plain")))
     ahead = functools.partial(Prefetcher, lane=SlowDevice(eager=True))
     monkeypatch.setattr("peoria.training.steps.Prefetcher", ahead)
     monkeypatch.setattr("peoria.data.prefetch.Prefetcher", ahead)  # evaluation's
-    running = train(config, here, tmp_path / "ahead")
+    running = train(config, here, TrialFolder(tmp_path / "ahead"))
     assert [next(running), next(running)] == plain[:2]
     running.close()  # type: ignore[attr-defined]
-    assert list(train(config, here, tmp_path / "ahead")) == plain[1:]
-    assert (tmp_path / "ahead" / MODEL).read_bytes() == (tmp_path / "plain" / MODEL).read_bytes()
+    assert list(train(config, here, TrialFolder(tmp_path / "ahead"))) == plain[1:]
+    assert TrialFolder(tmp_path / "ahead").model.read_bytes() == TrialFolder(tmp_path / "plain").model.read_bytes()

@@ -13,6 +13,7 @@ from peoria.data.dataset import Dataset, SplitData
 from peoria.data.subsets import Subset, complement, subset_mask, uniform
 from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import ConfigError
+from peoria.records.folder import TrialFolder
 from peoria.training.checkpoint import load_model
 from peoria.training.loop import train
 from shards.labels import Labels
@@ -93,14 +94,14 @@ def shrunk(dataset: Dataset, rows: np.ndarray) -> Dataset:
 def test_a_trial_on_a_subset_is_the_trial_of_a_study_that_has_no_more(dataset: Dataset, tmp_path: Path, task: str) -> None:
     config = trial_config(task=task, subset="owners:0.5", outlier_sd=3.0, pictures=320, evaluations=1, curve_points=10)
     mask = subset_mask(dataset.train.labels, config.subset, dataset.identity)
-    found = list(train(config, dataset, tmp_path / "subset"))
-    alone = list(train(config.model_copy(update={"subset": None}), shrunk(dataset, np.flatnonzero(mask)), tmp_path / "alone"))
+    found = list(train(config, dataset, TrialFolder(tmp_path / "subset")))
+    alone = list(train(config.model_copy(update={"subset": None}), shrunk(dataset, np.flatnonzero(mask)), TrialFolder(tmp_path / "alone")))
     assert found == alone
-    card, card_alone = (load_model(tmp_path / name)[1] for name in ("subset", "alone"))
-    assert card["task"] == card_alone["task"]
-    assert (card["num_train"], card["num_kept"]) == (card_alone["num_train"], card_alone["num_kept"])
-    assert card["num_train"] == mask.sum() < len(dataset.train)
-    whole = list(train(config.model_copy(update={"subset": None}), dataset, tmp_path / "whole"))  # control
+    card, card_alone = (load_model(TrialFolder(tmp_path / name))[1] for name in ("subset", "alone"))
+    assert card.task == card_alone.task
+    assert (card.num_train, card.num_kept) == (card_alone.num_train, card_alone.num_kept)
+    assert card.num_train == mask.sum() < len(dataset.train)
+    whole = list(train(config.model_copy(update={"subset": None}), dataset, TrialFolder(tmp_path / "whole")))  # control
     assert whole != found
 
 
@@ -115,14 +116,14 @@ def test_a_frozen_trunk_is_seen_once_for_all_subsets_and_only_its_rows_are_drawn
         drawn.append(rows)
         return rows, augment
 
-    list(train(frozen_config(weights), here, tmp_path / "whole"))
+    list(train(frozen_config(weights), here, TrialFolder(tmp_path / "whole")))
     assert here.cache is not None
     files = sorted(path.name for path in here.cache.glob("*.f16"))
     config = frozen_config(weights, subset="owners:0.5")
     mask = subset_mask(here.train.labels, config.subset, here.identity)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Batches, "draw", watched)
-        list(train(config, here, tmp_path / "part"))
+        list(train(config, here, TrialFolder(tmp_path / "part")))
     assert sorted(path.name for path in here.cache.glob("*.f16")) == files
     seen = np.unique(np.concatenate(drawn))
     assert mask[seen].all()

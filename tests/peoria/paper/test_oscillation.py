@@ -8,6 +8,7 @@ import pytest
 from peoria.data.dataset import Dataset
 from peoria.errors import PeoriaError
 from peoria.paper.oscillation import oscillation, softmax_losses
+from peoria.records.folder import TrialFolder
 from peoria.training.loop import train
 from tests.helpers.small import trial_config
 
@@ -62,7 +63,7 @@ def test_training_in_either_order(order: str, dataset: Dataset, tmp_path: Path) 
     length = 12 * 8 * batch_size
     config = trial_config(task="hybrid", target_scale="standard", order=order, outlier_sd=None, batch_size=batch_size, pictures=length,
                           curve_points=96, evaluations=1, learning_rate=1e-3, schedule="constant")  # fmt: skip
-    losses = [values["train/loss"] for report in train(config, dataset, tmp_path) for _, values in report.points]
+    losses = [values["train/loss"] for report in train(config, dataset, TrialFolder(tmp_path)) for _, values in report.points]
     assert len(losses) == 96
     found = oscillation(np.array(losses), num / batch_size)
     assert found > 0.5 if order == "fixed" else abs(found) < 0.3

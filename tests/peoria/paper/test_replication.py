@@ -10,9 +10,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from peoria.paper.replication import remade
+from peoria.records.schema import TrialOutcome
 from peoria.records.trials import read_trials
 from shards.labels import Labels
-from tests.helpers.sweep_folder import SweepFolder, write
+from tests.helpers.sweep_folder import WrittenSweep
 
 NUM_TRAIN, NUM_VAL = 8000, 2000
 
@@ -41,12 +42,12 @@ def splits() -> tuple[Labels, Labels]:
 
 
 @pytest.fixture
-def sweep(tmp_path: Path) -> SweepFolder:
+def sweep(tmp_path: Path) -> WrittenSweep:
     """The paper's hybrid with a point each 40 iterations, its classification with one each 2,000, and two drawn hybrids."""
-    folder = SweepFolder(tmp_path / "s")
-    for key, task, fixed in (("paper-hybrid", "hybrid", True), ("paper-classification", "classification", True), ("0000", "hybrid", False),
-                             ("0001", "hybrid", False), ("0002", "regression", False)):  # fmt: skip
-        folder.trial(key, task=task, fixed=fixed, label=f"{key}!", batch_size=50, pictures=400_000)
+    folder = WrittenSweep(tmp_path / "s")
+    for key, task, purpose in (("paper-hybrid", "hybrid", "paper"), ("paper-classification", "classification", "paper"), ("0000", "hybrid", "search"),
+                             ("0001", "hybrid", "search"), ("0002", "regression", "search")):  # fmt: skip
+        folder.trial(key, task=task, purpose=purpose, label=f"{key}!", batch_size=50, pictures=400_000)
     for k in range(1, 101):
         more = {"val_half_mse_bin": 4.0, "val_half_mse_bin_mean_bin": 4.1} if k % 25 == 0 else {}
         folder.point("paper-hybrid", 2000 * k, train_loss=float(k), **more)
@@ -61,15 +62,14 @@ def sweep(tmp_path: Path) -> SweepFolder:
         "0002": ("diverged", -1.0, {}),
     }
     for key, (status, objective, metrics) in outcomes.items():
-        value = {"status": status, "objective": objective, "metrics": metrics, "error": None, "ended_at": 1.0}
-        write(folder.path / "trials" / key / "outcome.json", value)
+        TrialOutcome(status=status, objective=objective, metrics=metrics, ended_at=1.0).write(folder.folder.trial(key).outcome)
     return folder
 
 
-def test_everything_is_plain_json(splits: tuple[Labels, Labels], sweep: SweepFolder) -> None:
-    found = remade(*splits, read_trials(sweep.path))
+def test_everything_is_plain_json(splits: tuple[Labels, Labels], sweep: WrittenSweep) -> None:
+    found = remade(*splits, read_trials(sweep.folder))
     assert json.loads(json.dumps(found, allow_nan=False, sort_keys=True)) == found
-    assert found == remade(*splits, read_trials(sweep.path))
+    assert found == remade(*splits, read_trials(sweep.folder))
     assert found["pictures"] == {"train": NUM_TRAIN, "val": NUM_VAL}
 
 
@@ -132,8 +132,8 @@ def test_figure_2_holds_all_counts_and_both_laws(splits: tuple[Labels, Labels]) 
     assert found["why_no_fit"] is None
 
 
-def test_figure_4_is_smoothed_over_the_papers_window(splits: tuple[Labels, Labels], sweep: SweepFolder) -> None:
-    found = remade(*splits, read_trials(sweep.path))["figure_4"]
+def test_figure_4_is_smoothed_over_the_papers_window(splits: tuple[Labels, Labels], sweep: WrittenSweep) -> None:
+    found = remade(*splits, read_trials(sweep.folder))["figure_4"]
     assert (found["trial"], found["status"], found["window"], found["window_of_paper"]) == ("paper-hybrid", "done", 600, 600)
     assert found["iterations_a_point"] == 40  # 2,000 pictures, 50 a batch
     assert found["smoothed_over"] == 15  # 15 points of 40 iterations are 600
@@ -146,17 +146,17 @@ def test_figure_4_is_smoothed_over_the_papers_window(splits: tuple[Labels, Label
 
 
 def test_a_run_of_one_window_keeps_a_curve(splits: tuple[Labels, Labels], tmp_path: Path) -> None:
-    folder = SweepFolder(tmp_path / "s")
-    folder.trial("paper-hybrid", task="hybrid", fixed=True, batch_size=50, pictures=30_000)
+    folder = WrittenSweep(tmp_path / "s")
+    folder.trial("paper-hybrid", task="hybrid", purpose="paper", batch_size=50, pictures=30_000)
     for k in range(1, 41):
         folder.point("paper-hybrid", 750 * k, train_loss=float(k))
-    found = remade(*splits, read_trials(folder.path))["figure_4"]
+    found = remade(*splits, read_trials(folder.folder))["figure_4"]
     assert (found["window"], found["smoothed_over"], len(found["points"])) == (60, 4, 37)
     assert found["note"] == "Each point is the mean loss of 15 iterations, averaged over 4 for a window of 60, a tenth of the run."
 
 
-def test_a_curve_coarser_than_the_window_says_so(splits: tuple[Labels, Labels], sweep: SweepFolder) -> None:
-    found = remade(*splits, read_trials(sweep.path))["figure_3"]
+def test_a_curve_coarser_than_the_window_says_so(splits: tuple[Labels, Labels], sweep: WrittenSweep) -> None:
+    found = remade(*splits, read_trials(sweep.folder))["figure_3"]
     assert found["coarser_than_window"]
     assert found["smoothed_over"] == 1
     assert found["iterations_a_point"] == 2000
@@ -164,11 +164,11 @@ def test_a_curve_coarser_than_the_window_says_so(splits: tuple[Labels, Labels], 
     assert found["note"] == "Each point is the mean loss of 2,000 iterations, more than the paper's window of 400."
 
 
-def test_headline_numbers_beside_the_papers(splits: tuple[Labels, Labels], sweep: SweepFolder) -> None:
+def test_headline_numbers_beside_the_papers(splits: tuple[Labels, Labels], sweep: WrittenSweep) -> None:
     judged = [
         {"name": "trial-0000", "losses": {"half_mse_bin": 3.2, "half_mse_bin_mean_bin": 4.0}, "rho_views": {"value": 0.3, "low": 0.2, "high": 0.4}}
     ]
-    regression, classification, hybrid = remade(*splits, read_trials(sweep.path), judged)["headline"]
+    regression, classification, hybrid = remade(*splits, read_trials(sweep.folder), judged)["headline"]
     assert hybrid["paper"]["d2"] == pytest.approx(1 - 4.01 / 4.125)
     paper, best = hybrid["ours"]
     assert (paper["role"], paper["trial"], paper["test"]) == ("paper", "paper-hybrid", None)
@@ -207,9 +207,9 @@ def test_what_a_table_lacks_is_left_out(splits: tuple[Labels, Labels], make_labe
 
 
 def test_a_trial_without_a_point_draws_nothing(splits: tuple[Labels, Labels], tmp_path: Path) -> None:
-    folder = SweepFolder(tmp_path / "s")
-    folder.trial("paper-hybrid", task="hybrid", fixed=True)
-    found = remade(*splits, read_trials(folder.path))
+    folder = WrittenSweep(tmp_path / "s")
+    folder.trial("paper-hybrid", task="hybrid", purpose="paper")
+    found = remade(*splits, read_trials(folder.folder))
     assert found["figure_4"]["points"] == []
     assert found["figure_4"]["note"] == "No point was noted."
     assert found["headline"][2]["ours"][0]["val"]["loss"] is None

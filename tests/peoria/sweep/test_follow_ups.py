@@ -1,19 +1,22 @@
 """What is trained of the winners once the search is over, and that it is owed, resumed and dropped as it should."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from peoria.config.sweep import Sweep
 from peoria.data.images import ArrayPictures
-from peoria.records.selection import best_of, winners, winners_of
+from peoria.errors import RecordError
+from peoria.records.folder import SweepFolder
+from peoria.records.selection import Standings, winners_of
 from peoria.records.trials import read_trials
 from peoria.sweep.follow_ups import OWNER_SHARES, follow_ups, time_cutoff
 from peoria.sweep.trial_store import TrialStore
+from peoria.training.messages import TrialReport
 from peoria.verdict.judged import Judged
 from peoria.verdict.predictors import network_score, val_score
 from tests.helpers.played import STEPS, message, run
@@ -39,8 +42,14 @@ def test_each_target_has_its_winner_on_val() -> None:
         "0001": {"val/rho_views": 0.3, "val/gini_fav": 0.4},
         "0002": {"val/rho_views": 0.2},
     }
-    assert winners(done) == {"views": "0001", "favorites": "0000"}  # the earlier one among equals
-    assert winners({}) == {}
+    standings = Standings()
+    assert (standings.winners, standings.by_objective) == ({}, [])
+    for number, key in enumerate(reversed(done)):  # in any order
+        standings.add(key, number / 10, done[key])
+    assert standings.winners == {"views": "0001", "favorites": "0000"}  # the earlier one among equals
+    assert standings.by_objective == ["0000", "0001", "0002"]
+    standings.add("10000", 0.2, done["0001"])
+    assert standings.winners["views"] == "0001"  # the tenth thousand comes after, whatever letters say
 
 
 def test_what_is_trained_again_differs_in_seed_and_pictures_alone(sweep: Sweep) -> None:
@@ -69,19 +78,18 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
         asked.append(len(asked))
         return "2014-05-01"
 
-    store = TrialStore(tmp_path, sweep, cutoff=cutoff)
+    store = TrialStore(SweepFolder(tmp_path), sweep, cutoff=cutoff)
     ran = run(store)
     assert ran[:6] == [f"{n:04d}" for n in range(6)]
-    winner = store.winners()["views"]
+    winner = store.standings.winners["views"]
     assert ran[6:] == [*(f"{winner}-seed-{k}" for k in (1, 2, 3)), *ran[9:]]
     assert len(ran) == 6 + 3 + 5
     assert store.counts()["fixed_remaining"] == 0
-    assert run(TrialStore(tmp_path, sweep, cutoff=cutoff)) == []  # none twice
-    trials = read_trials(tmp_path)
-    best = best_of(trials)
-    assert best is not None
-    assert best.key == winner == winners_of(trials)["views"].key
-    assert {trial.of for trial in trials if trial.fixed} == {winner}
+    assert run(TrialStore(SweepFolder(tmp_path), sweep, cutoff=cutoff)) == []  # none twice
+    trials = read_trials(SweepFolder(tmp_path))
+    assert winners_of(trials)["views"].key == winner
+    assert {trial.of for trial in trials if trial.purpose != "search"} == {winner}
+    assert Counter(trial.purpose for trial in trials) == {"search": 6, "reseed": 3, "subset": 5}
     judged = Judged.of(trials)
     assert [trial.key for trial in judged.seeds[winner]] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
     assert len(judged.subsets) == 5
@@ -90,52 +98,48 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
 
 def test_a_seed_that_diverges_counts_as_ranking_nothing(sweep: Sweep, tmp_path: Path) -> None:
     """Left out, a recipe would be judged by the seeds that went well."""
-    store = TrialStore(tmp_path, sweep.model_copy(update={"questions": ()}))
+    store = TrialStore(SweepFolder(tmp_path), sweep.model_copy(update={"questions": ()}))
     while (assignment := store.ask()) is not None:
         if assignment.key.endswith("seed-2"):
-            store.report(assignment.key, step=250, status="diverged", objective=None, points=[], metrics={}, error="loss was inf")
+            store.report(assignment.key, TrialReport(step=250, status="diverged", objective=None, error="loss was inf"))
             continue
         for step in STEPS:
-            if not store.report(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, message(assignment, step)):
                 break
-    judged = Judged.of(read_trials(tmp_path))
+    judged = Judged.of(read_trials(SweepFolder(tmp_path)))
     again = judged.seeds[judged.winners["views"].key]
     assert [trial.status for trial in again] == ["done", "diverged", "done"]
     pictures = ArrayPictures(np.zeros((5, 2, 2, 3), np.uint8))
     assert network_score(again[1], pictures).tolist() == val_score(again[1], 5).tolist() == [0.0] * 5
-    with pytest.raises(FileNotFoundError):  # control: of any other trial there has to be a model
+    with pytest.raises(RecordError, match=r"model.json: No such file"):  # control: of any other trial there has to be a model
         network_score(again[0], pictures)
 
 
 def test_a_killed_sweep_owes_the_rest_of_its_probes(sweep: Sweep, tmp_path: Path) -> None:
-    store = TrialStore(tmp_path, sweep)
+    store = TrialStore(SweepFolder(tmp_path), sweep)
     while (assignment := store.ask()) is not None and not assignment.key.endswith("seed-2"):
         for step in STEPS:
-            if not store.report(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, message(assignment, step)):
                 break
     assert assignment is not None
-    ran = run(TrialStore(tmp_path, sweep))
+    ran = run(TrialStore(SweepFolder(tmp_path), sweep))
     assert ran[0] == assignment.key  # it was under way
     assert len(keys(tmp_path)) == 3 + 4
     assert not {assignment.key.replace("seed-2", "seed-1")} & set(ran)
 
 
-def message_of(assignment: Any, step: int) -> dict[str, Any]:
-    return message(assignment, step)
-
-
 def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(sweep: Sweep, tmp_path: Path) -> None:
     few = sweep.model_copy(update={"trials": 2})
-    store = TrialStore(tmp_path, few)
+    store = TrialStore(SweepFolder(tmp_path), few)
     while (assignment := store.ask()) is not None and "seed" not in assignment.key:
         for step in STEPS:
-            if not store.report(assignment.key, **message_of(assignment, step)):
+            if not store.report(assignment.key, message(assignment, step)):
                 break
     assert assignment is not None
-    first = store.winners()["views"]
-    more = TrialStore(tmp_path, sweep.model_copy(update={"trials": 40}))
+    first = store.standings.winners["views"]
+    more = TrialStore(SweepFolder(tmp_path), sweep.model_copy(update={"trials": 40}))
     ran = run(more)
-    winner = more.winners()["views"]
+    winner = more.standings.winners["views"]
     assert winner != first  # 40 draws are better than 2
     assert ran[0] == assignment.key == f"{first}-seed-1"
     assert ran[1:39] == [f"{n:04d}" for n in range(2, 40)]
@@ -146,12 +150,12 @@ def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(swee
 
 def test_winners_keep_their_weights(sweep: Sweep, tmp_path: Path) -> None:
     """The best by the objective are not always the best for views: here the objective runs the other way."""
-    store = TrialStore(tmp_path, sweep.model_copy(update={"trials": 8, "prune": False, "seeds": 0, "questions": ()}))
+    store = TrialStore(SweepFolder(tmp_path), sweep.model_copy(update={"trials": 8, "prune": False, "seeds": 0, "questions": ()}))
     while (assignment := store.ask()) is not None:
-        (assignment.folder / "model.safetensors").write_bytes(b"weights")
-        found = message_of(assignment, STEPS[-1])
+        assignment.folder.model.write_bytes(b"weights")
         number = int(assignment.key)
-        store.report(assignment.key, **{**found, "objective": number / 10, "metrics": {"val/rho_views": 1 - number / 10}})
+        changes = {"objective": number / 10, "metrics": {"val/rho_views": 1 - number / 10}}
+        store.report(assignment.key, message(assignment, STEPS[-1]).model_copy(update=changes))
     kept = sorted(path.parent.name for path in tmp_path.glob("trials/*/model.safetensors"))
     assert kept == ["0000", "0005", "0006", "0007"]
 

@@ -14,12 +14,13 @@ import torch
 from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset
 from peoria.models import build
+from peoria.records.folder import SweepFolder, TrialFolder
 from peoria.records.trials import read_trials
 from peoria.sweep import ray_executor
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
-from peoria.sweep.trial_store import TrialStore
-from peoria.training.loop import TrialReport
+from peoria.sweep.trial_store import Assignment, TrialStore
+from peoria.training.messages import TrialReport, TrialSpec
 from tests.helpers.small import small_sweep
 
 
@@ -38,7 +39,7 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     assert result.complete
     assert "weights     tiny.pth: " in said[0]
     assert all(trial.status in ("done", "pruned") for trial in read_trials(result.folder))
-    assert (result.folder / "baselines" / "frozen-trunk-ridge" / "baseline.json").exists()  # the trunk that was loaded is a baseline too
+    assert result.folder.baseline("frozen-trunk-ridge").record.exists()  # the trunk that was loaded is a baseline too
 
     # The same sweep where every trial fails: it stops by itself, and says why.
     gone = sweep.model_copy(update={"name": "gone", "trials": 50})
@@ -49,17 +50,18 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     assert result.exit_code == 3
     assert 3 <= result.counts["failed"] <= 5  # what was under way when the third failed
     assert any("stopped: 3 trials in a row failed; the last one" in line and "tiny.pth" in line for line in said)
-    assert json.loads((result.folder / "finished.json").read_text())["status"] == "failed"
+    assert json.loads(result.folder.finished.read_text())["status"] == "failed"
 
 
-def stub(config: TrialConfig, dataset: Dataset, folder: Path) -> Iterator[TrialReport]:
+def stub(config: TrialConfig, dataset: Dataset, folder: TrialFolder) -> Iterator[TrialReport]:
     """In place of training: the first trial of a sweep meets the error whose name lies beside the sweep, the others do not."""
-    (folder / "pid").write_text(f"{os.getpid()} {len(dataset.train)}")
-    error = (folder.parents[2] / "error").read_text()
-    if folder.name == "0000":
+    (folder.path / "pid").write_text(f"{os.getpid()} {len(dataset.train)}")
+    error = (folder.path.parents[2] / "error").read_text()
+    if folder.key == "0000":
         raise {"gpu": torch.OutOfMemoryError("CUDA out of memory"), "bug": ValueError("a bug")}[error]
     for step in config.evaluation_points():
-        yield TrialReport(step, "done" if step == config.pictures else "running", 0.1, {}, [(step, {"val/rank_mean": 0.1})])
+        status = "done" if step == config.pictures else "running"
+        yield TrialReport.model_validate({"step": step, "status": status, "objective": 0.1, "points": [(step, {"val/rank_mean": 0.1})]})
 
 
 class StubActor(ray_executor.TrialActor):
@@ -79,13 +81,13 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
 ) -> None:
     """By pids. A trial that fails by itself leaves its worker to the next one: the control."""
     (tmp_path / "error").write_text(error)
-    store = TrialStore(tmp_path / "sweep", small_sweep(planted_shards, trials=2, prune=False))
+    store = TrialStore(SweepFolder(tmp_path / "sweep"), small_sweep(planted_shards, trials=2, prune=False))
     monkeypatch.setattr(ray_executor, "TrialActor", StubActor)
     ray_executor.ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # a worker cannot import this file
 
-    def spec(assignment: Any) -> dict[str, Any]:
-        shared = {"key": assignment.key, "folder": str(assignment.folder), "config": assignment.config.model_dump(mode="json")}
-        return {**shared, "shards": str(planted_shards), "cache": str(home / "cache"), "cache_bytes": None, "control": None}
+    def spec(assignment: Assignment) -> TrialSpec:
+        places = {"folder": assignment.folder.path, "shards": planted_shards, "cache": home / "cache"}
+        return TrialSpec(key=assignment.key, config=assignment.config, cache_bytes=None, control=None, where=None, **places)
 
     ended: list[str] = []
     ray_executor.connect(num_cpus=1, num_gpus=None)
@@ -96,11 +98,11 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
     finally:
         ray_executor.disconnect()
         ray_executor.ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
-    outcomes = [json.loads((store.trial_folder(key) / "outcome.json").read_text()) for key in ("0000", "0001", "0002")]
+    outcomes = [json.loads(store.folder.trial(key).outcome.read_text()) for key in ("0000", "0001", "0002")]
     assert [outcome["status"] for outcome in outcomes] == ["failed", "done", "done"]
     assert outcomes[0]["error"].splitlines()[-1].startswith(text)
     assert ended == ["0000", "0001", "0002"]  # each once
-    first, second, third = ((store.trial_folder(key) / "pid").read_text() for key in ("0000", "0001", "0002"))
+    first, second, third = ((store.folder.trial(key).path / "pid").read_text() for key in ("0000", "0001", "0002"))
     assert (first == second) is same
     assert second == third
 

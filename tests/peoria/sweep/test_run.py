@@ -17,9 +17,10 @@ import pytest
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import Dataset
 from peoria.errors import ConfigError, SweepError
-from peoria.records.folder import is_finished
-from peoria.records.selection import best_of
+from peoria.records.folder import SweepFolder
+from peoria.records.selection import winners_of
 from peoria.records.trials import read_trials
+from peoria.records.val_scores import ValScores
 from peoria.sweep.lock import holder
 from peoria.sweep.plan import make_plan, objective_standard_error, pictures_text
 from peoria.sweep.resources import RunOptions
@@ -55,13 +56,13 @@ def test_what_it_says_before_it_starts(finished: tuple[SweepResult, Path, list[s
 def test_what_it_leaves(finished: tuple[SweepResult, Path, list[str]], dataset: Dataset) -> None:
     result, home, said = finished
     assert result.complete
-    assert is_finished(result.folder)
+    assert result.folder.is_finished()
     trials = read_trials(result.folder)
     assert len(trials) == 4
-    best = best_of(trials)
+    best = winners_of(trials).get("views")
     assert best is not None
-    assert result.best == best.key
-    sweep = json.loads((result.folder / "sweep.json").read_text())
+    assert result.winners["views"] == best.key
+    sweep = json.loads(result.folder.definition.read_text())
     assert sweep["environment"]["lock_sha256"]
     assert sweep["identity"] == dataset.identity
     assert sweep["num_val"] == len(dataset.val)
@@ -69,22 +70,25 @@ def test_what_it_leaves(finished: tuple[SweepResult, Path, list[str]], dataset: 
         if trial.status == "done":
             assert len(trial.points()) >= 20
             assert all(np.isfinite(values["train/loss"]) for _, values in trial.points())
-            with np.load(trial.folder / "val_scores.npz") as stored:
-                assert (stored["keys"] == dataset.val.labels.keys).all()
-    assert {path.parent.name for path in result.folder.glob("baselines/*/baseline.json")} == {
+            assert (ValScores.read(trial.folder.val_scores).keys == dataset.val.labels.keys).all()
+    assert {path.parent.name for path in result.folder.path.glob("baselines/*/baseline.json")} == {
         *("trivial-regression", "trivial-hybrid", "random-score", "colour-ridge", "age-only", "context")
     }
     assert sum("baseline" in line for line in said) == 6
-    assert "4 of 4 trials" in status(home, "small")
-    assert "next: peoria report small" in status(home, "small")
+    lines = status(home, "small").splitlines()
+    assert lines[0].startswith("sweep small: 4 of 4 trials (")
+    assert any(line.startswith("  winner for views (rho_views +0.") and best.label in line for line in lines)
+    assert any(line.startswith("  winner for favourites (gini_fav ") for line in lines)
+    assert any(line.startswith("  best by objective (rank_mean +0.") for line in lines)
+    assert lines[-1] == "  finished; next: peoria report small"
 
 
 def test_the_same_command_again_does_nothing(finished: tuple[SweepResult, Path, list[str]], planted_shards: Path) -> None:
     result, home, _ = finished
-    before = {path: path.read_bytes() for path in result.folder.glob("trials/*/*") if path.name != ".lock"}
+    before = {path: path.read_bytes() for path in result.folder.path.glob("trials/*/*") if path.name != ".lock"}
     again = run_sweep(small_sweep(planted_shards), RunOptions(home=home, local=True, tracking="off"), lambda line: None)
     assert again.counts == result.counts
-    assert {path: path.read_bytes() for path in result.folder.glob("trials/*/*") if path.name != ".lock"} == before
+    assert {path: path.read_bytes() for path in result.folder.path.glob("trials/*/*") if path.name != ".lock"} == before
 
 
 def test_another_definition_is_refused_by_name(finished: tuple[SweepResult, Path, list[str]], planted_shards: Path) -> None:
@@ -135,16 +139,16 @@ def test_a_changed_byte_stops_the_sweep_and_names_the_shard(planted_shards: Path
 
 def test_a_held_sweep_names_its_holder(planted_shards: Path, tmp_path: Path) -> None:
     code = (
-        "import sys,time\nfrom pathlib import Path\nfrom peoria.sweep.lock import sweep_lock\n"
-        "with sweep_lock(Path(sys.argv[1]), 'small'):\n  print('held', flush=True)\n  time.sleep(60)\n"
+        "import sys,time\nfrom pathlib import Path\nfrom peoria.records.folder import SweepFolder\nfrom peoria.sweep.lock import sweep_lock\n"
+        "with sweep_lock(SweepFolder(Path(sys.argv[1]))):\n  print('held', flush=True)\n  time.sleep(60)\n"
     )
-    folder = tmp_path / "sweeps" / "small"
-    with subprocess.Popen([sys.executable, "-c", code, str(folder)], stdout=subprocess.PIPE, text=True) as process:
+    folder = SweepFolder.of(tmp_path, "small")
+    with subprocess.Popen([sys.executable, "-c", code, str(folder.path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         process.stdout.readline()
         found = holder(folder)
         assert found is not None
-        assert found["pid"] == process.pid
+        assert found.pid == process.pid
         with pytest.raises(SweepError, match=rf"sweep small: held by process {process.pid} on .* since .*; one process at a time runs a sweep"):
             run_sweep(small_sweep(planted_shards), RunOptions(home=tmp_path, local=True, tracking="off"))
         process.kill()
@@ -158,14 +162,14 @@ def test_a_shuffled_control_is_another_sweep(planted_shards: Path, tmp_path: Pat
     sweep = small_sweep(planted_shards, trials=1)
     result = run_sweep(sweep, RunOptions(home=tmp_path, local=True, tracking="off", control="shuffle"), lambda line: None)
     assert result.folder.name == "small-shuffle"
-    assert json.loads((result.folder / "sweep.json").read_text())["control"] == "shuffle"
+    assert json.loads(result.folder.definition.read_text())["control"] == "shuffle"
 
 
 def test_hours_end_a_run_and_the_same_command_goes_on(planted_shards: Path, tmp_path: Path) -> None:
     sweep = small_sweep(planted_shards)
     cut = run_sweep(sweep, RunOptions(home=tmp_path, local=True, tracking="off", hours=1e-9), lambda line: None)
     assert not cut.complete
-    assert json.loads((cut.folder / "finished.json").read_text())["status"] == "interrupted"
+    assert json.loads(cut.folder.finished.read_text())["status"] == "interrupted"
     assert "run by nobody; the same command goes on" in status(tmp_path, "small")
     whole = run_sweep(sweep, RunOptions(home=tmp_path, local=True, tracking="off"), lambda line: None)
     assert whole.complete
@@ -184,9 +188,9 @@ def test_a_cache_without_room_stops_nothing_and_changes_nothing(
     assert [line.strip()[: len(text)] for line, text in zip(said[1:3], texts, strict=True)] == texts  # and once it is so
     assert sum("no room" in line for line in said) == 3
     assert not list((tmp_path / "cache").glob("*.u8"))
-    kept = sorted(path.relative_to(result.folder) for path in result.folder.glob("trials/*/model.safetensors"))
-    assert kept == sorted(path.relative_to(finished[0].folder) for path in finished[0].folder.glob("trials/*/model.safetensors")) != []
-    assert all((result.folder / path).read_bytes() == (finished[0].folder / path).read_bytes() for path in kept)
+    kept = sorted(path.relative_to(result.folder.path) for path in result.folder.path.glob("trials/*/model.safetensors"))
+    assert kept == sorted(path.relative_to(finished[0].folder.path) for path in finished[0].folder.path.glob("trials/*/model.safetensors")) != []
+    assert all((result.folder.path / path).read_bytes() == (finished[0].folder.path / path).read_bytes() for path in kept)
 
 
 def test_a_disk_too_small_for_pictures_is_no_refusal_one_too_small_for_models_is(
@@ -258,5 +262,5 @@ def test_a_sweep_file_runs_itself(planted_shards: Path, tmp_path: Path) -> None:
     words = ["--shards", str(planted_shards), "--trials", "1", "--local", "--tracking", "off", "--home", str(tmp_path / "home")]
     done = subprocess.run([sys.executable, str(path), *words], capture_output=True, text=True, check=False, env=os.environ | {"COLUMNS": "200"})
     assert done.returncode == 0, done.stderr
-    assert "1 of 1 trials (1 done); best: 0000" in done.stdout
+    assert "1 of 1 trials (1 done); winner for views (rho_views +0." in done.stdout
     assert "next: peoria report own" in done.stdout

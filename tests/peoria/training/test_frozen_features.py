@@ -13,6 +13,7 @@ from peoria.baselines.image import trunk_features
 from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData
 from peoria.errors import WeightsError
+from peoria.records.folder import TrialFolder
 from peoria.stats.metrics import spearman
 from peoria.training import frozen_features as module
 from peoria.training.checkpoint import load_model
@@ -29,7 +30,7 @@ def files(dataset: Dataset) -> list[str]:
 
 
 def test_every_trial_of_a_node_uses_one_file_a_split(here: Dataset, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    list(train(frozen_config(weights), here, tmp_path / "one"))
+    list(train(frozen_config(weights), here, TrialFolder(tmp_path / "one")))
     assert len(files(here)) == 2  # train and val
 
     def refuse(*_: object) -> None:
@@ -37,9 +38,9 @@ def test_every_trial_of_a_node_uses_one_file_a_split(here: Dataset, weights: Pat
 
     monkeypatch.setattr(module, "_compute", refuse)
     for number, changes in enumerate(({"task": "hybrid", "seed": 2}, {"outlier_sd": 1.0, "learning_rate": 1e-4, "batch_size": 8})):
-        assert list(train(frozen_config(weights, **changes), here, tmp_path / str(number)))[-1].status == "done"
+        assert list(train(frozen_config(weights, **changes), here, TrialFolder(tmp_path / str(number))))[-1].status == "done"
     with pytest.raises(AssertionError, match="built again"):  # control: other crops are others
-        list(train(frozen_config(weights, frozen_crops=3), here, tmp_path / "three"))
+        list(train(frozen_config(weights, frozen_crops=3), here, TrialFolder(tmp_path / "three")))
 
 
 def test_the_digest_names_all_that_decides_the_numbers(here: Dataset, weights: Path, tmp_path: Path) -> None:
@@ -64,8 +65,8 @@ def test_the_digest_names_all_that_decides_the_numbers(here: Dataset, weights: P
 
 def test_float16_changes_no_rank(here: Dataset, weights: Path, tmp_path: Path) -> None:
     """Why features are kept in half precision: the scores of a trained head, ranked, against those on float32; and why not in bfloat16."""
-    list(train(frozen_config(weights, pictures=6400), here, tmp_path / "t"))
-    net, _ = load_model(tmp_path / "t")
+    list(train(frozen_config(weights, pictures=6400), here, TrialFolder(tmp_path / "t")))
+    net, _ = load_model(TrialFolder(tmp_path / "t"))
     cached = torch.from_numpy(FrozenTrunk(net, frozen_config(weights), here.identity).features(here.train, CENTRE, None)[:, 0])
     exact = forward_all(net, here.train.pixels, device=torch.device("cpu"), autocast=None)[:, 0]
     with torch.inference_mode():
@@ -94,13 +95,13 @@ def test_features_that_float16_cannot_hold_are_refused(here: Dataset, weights: P
     save_file(large, tmp_path / "large.safetensors")
     config = frozen_config(tmp_path / "large.safetensors")
     with pytest.raises(WeightsError, match=r"weights: features of tiny up to 1000\d\d; at most 65,504 for a frozen trunk"):
-        list(train(config, here, tmp_path / "t"))
+        list(train(config, here, TrialFolder(tmp_path / "t")))
     assert files(here) == []
     assert np.isfinite(FrozenTrunk(frozen_net(frozen_config(weights)), frozen_config(weights), "a").features(here.val, CENTRE, None)).all()
 
 
 def test_the_ridge_on_the_trunk_uses_the_same_files(here: Dataset, weights: Path, tmp_path: Path) -> None:
-    list(train(frozen_config(weights), here, tmp_path / "t"))
+    list(train(frozen_config(weights), here, TrialFolder(tmp_path / "t")))
     before = files(here)
     config = frozen_config(weights, trunk="trained")  # a sweep that fine-tunes has this baseline too
     seen = trunk_features(config, here)(here.val)
@@ -120,4 +121,4 @@ def test_without_room_the_baseline_goes_on_and_a_frozen_trial_says_what_is_missi
     assert np.array_equal(seen, trunk_features(frozen_config(weights), here)(here.val))
     size = 2 * 2 * 64 * len(here.train)
     with pytest.raises(NoRoomError, match=rf"\.f16: {size:,} bytes are needed for features; \d+ bytes are free"):
-        list(train(frozen_config(weights), tight, tmp_path / "t"))
+        list(train(frozen_config(weights), tight, TrialFolder(tmp_path / "t")))

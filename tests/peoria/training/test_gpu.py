@@ -14,13 +14,15 @@ from peoria.data.prefetch import Prefetcher
 from peoria.data.targets import counts
 from peoria.models import build, to_device
 from peoria.models.precision import FLOAT32_ON_CUDA
+from peoria.records.folder import TrialFolder
 from peoria.tasks import get_task
 from peoria.training.evaluate import forward_all
 from peoria.training.gpu import breaks_process, cap_memory, memory_text, release_memory
 from peoria.training.loop import train
+from peoria.training.messages import TrialReport, TrialSpec
 from peoria.training.optim import make_optimizer
 from peoria.training.steps import make_steps
-from peoria.training.trial import messages
+from peoria.training.trial import run_trial
 from tests.helpers.small import trial_config
 
 gpu = pytest.mark.gpu
@@ -63,19 +65,19 @@ def test_a_trial_that_runs_out_says_what_to_do(dataset: Dataset, tmp_path: Path,
     def full(*_: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
 
-    def spec(name: str) -> dict[str, object]:
-        config = trial_config().model_dump(mode="json")
-        return {"key": name, "folder": str(tmp_path / name), "config": config, "shards": "", "cache": "", "control": None, "gpu_share": 0.25}
+    def run(name: str) -> list[TrialReport]:
+        nowhere = {"shards": tmp_path, "cache": tmp_path, "cache_bytes": None, "control": None, "where": None}
+        spec = TrialSpec(key=name, folder=tmp_path / name, config=trial_config(), **nowhere)
+        return list(run_trial(spec, gpu_share=0.25, broken=lambda: called.append("broken")))
 
     called: list[str] = []
     monkeypatch.setattr("peoria.training.trial._dataset", lambda *_: dataset)
-    good = list(messages(spec("good"), lambda: called.append("broken")))
-    assert (good[-1]["status"], called) == ("done", [])
+    assert (run("good")[-1].status, called) == ("done", [])
     monkeypatch.setattr("peoria.training.trial.train", full)
-    (last,) = messages(spec("full"), lambda: called.append("broken"))
-    assert (last["status"], called) == ("failed", ["broken"])
-    assert "Tried to allocate 2.00 GiB" in last["error"]
-    assert last["error"].splitlines()[-1] == "GPU memory: 0.25 of a GPU is not enough; a smaller batch_size, or a larger --gpus-per-trial"
+    (last,) = run("full")
+    assert (last.status, called) == ("failed", ["broken"])
+    assert "Tried to allocate 2.00 GiB" in str(last.error)
+    assert str(last.error).splitlines()[-1] == "GPU memory: 0.25 of a GPU is not enough; a smaller batch_size, or a larger --gpus-per-trial"
 
 
 def test_the_benchmark_runs_without_a_gpu(planted_shards: Path, home: Path) -> None:
@@ -145,11 +147,11 @@ def test_training_never_waits_for_the_device(dataset: Dataset) -> None:
 @gpu
 def test_a_trial_on_the_gpu_learns_and_goes_on(dataset: Dataset, tmp_path: Path) -> None:
     config = trial_config(device="cuda")
-    whole = list(train(config, dataset, tmp_path / "whole"))
-    running = train(config, dataset, tmp_path / "cut")
+    whole = list(train(config, dataset, TrialFolder(tmp_path / "whole")))
+    running = train(config, dataset, TrialFolder(tmp_path / "cut"))
     first = next(running)
     running.close()  # type: ignore[attr-defined]
-    rest = list(train(config, dataset, tmp_path / "cut"))
+    rest = list(train(config, dataset, TrialFolder(tmp_path / "cut")))
     assert rest[0] == first
     assert rest[-1].metrics["val/rho_views"] == pytest.approx(whole[-1].metrics["val/rho_views"], abs=0.02)  # up to rounding
     assert torch.backends.cuda.matmul.fp32_precision == FLOAT32_ON_CUDA["matmul"]

@@ -19,10 +19,12 @@ from peoria.data.dataset import Dataset, open_dataset
 from peoria.data.images import ShardPictures
 from peoria.errors import ConfigError, DivergedError, SweepError
 from peoria.models import build
+from peoria.records.folder import TrialFolder
 from peoria.tasks import get_task
-from peoria.training.checkpoint import CHECKPOINT, MODEL, load_model
+from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all, network_metrics, objective_name
-from peoria.training.loop import TrialReport, train
+from peoria.training.loop import train
+from peoria.training.messages import TrialReport
 from tests.helpers.small import trial_config
 
 RUN = """
@@ -30,9 +32,10 @@ import sys
 from pathlib import Path
 from peoria.config.sweep import TrialConfig
 from peoria.data.dataset import open_dataset
+from peoria.records.folder import TrialFolder
 from peoria.training.loop import train
 shards, cache, folder, config = sys.argv[1:]
-for report in train(TrialConfig.model_validate_json(config), open_dataset(Path(shards), Path(cache)), Path(folder)):
+for report in train(TrialConfig.model_validate_json(config), open_dataset(Path(shards), Path(cache)), TrialFolder(Path(folder))):
     print(report.step, flush=True)
 """
 
@@ -40,7 +43,7 @@ for report in train(TrialConfig.model_validate_json(config), open_dataset(Path(s
 @pytest.fixture(scope="module")
 def reports(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> tuple[list[TrialReport], Path]:
     folder = tmp_path_factory.mktemp("trial")
-    return list(train(trial_config(), dataset, folder)), folder
+    return list(train(trial_config(), dataset, TrialFolder(folder))), folder
 
 
 def test_reports_carry_the_set_points_and_the_curves(reports: tuple[list[TrialReport], Path]) -> None:
@@ -56,25 +59,25 @@ def test_reports_carry_the_set_points_and_the_curves(reports: tuple[list[TrialRe
 
 def test_what_is_left_is_the_model_alone(reports: tuple[list[TrialReport], Path], dataset: Dataset) -> None:
     found, folder = reports
-    net, card = load_model(folder)
-    fitted = get_task("regression").restore(card["task"])
+    net, card = load_model(TrialFolder(folder))
+    fitted = get_task("regression").restore(card.task)
     outputs = forward_all(net, dataset.val.pixels, device=torch.device("cpu"), autocast=None)
     assert network_metrics(fitted, outputs, dataset.val.labels)["rho_views"] == pytest.approx(found[-1].metrics["val/rho_views"], abs=1e-6)
-    assert (folder / CHECKPOINT).stat().st_size < 100_000 < (folder / MODEL).stat().st_size  # no optimiser, no second copy
-    with np.load(folder / "val_scores.npz") as stored:
+    assert TrialFolder(folder).checkpoint.stat().st_size < 100_000 < TrialFolder(folder).model.stat().st_size  # no optimiser, no second copy
+    with np.load(TrialFolder(folder).val_scores) as stored:
         np.testing.assert_allclose(stored["scores"], fitted.score(outputs), rtol=1e-4, atol=1e-5)
 
 
 def test_a_trial_that_is_over_reports_its_end_again(reports: tuple[list[TrialReport], Path], dataset: Dataset) -> None:
     found, folder = reports
-    assert list(train(trial_config(), dataset, folder)) == [found[-1]]
+    assert list(train(trial_config(), dataset, TrialFolder(folder))) == [found[-1]]
 
 
 def test_the_seed_is_all_there_is_of_chance(reports: tuple[list[TrialReport], Path], dataset: Dataset, tmp_path: Path) -> None:
-    again = list(train(trial_config(), dataset, tmp_path))
+    again = list(train(trial_config(), dataset, TrialFolder(tmp_path)))
     assert again == reports[0]
-    assert (tmp_path / MODEL).read_bytes() == (reports[1] / MODEL).read_bytes()
-    other = next(train(trial_config(seed=2), dataset, tmp_path / "other"))
+    assert TrialFolder(tmp_path).model.read_bytes() == TrialFolder(reports[1]).model.read_bytes()
+    other = next(train(trial_config(seed=2), dataset, TrialFolder(tmp_path / "other")))
     assert other.metrics != again[0].metrics
 
 
@@ -86,18 +89,18 @@ def test_pictures_decoded_each_time_make_the_same_model(
     cramped = open_dataset(planted_shards, tmp_path / "cache", budget_bytes=0, threads=threads)
     assert isinstance(cramped.train.pixels, ShardPictures)
     assert isinstance(cramped.val.pixels, ShardPictures)
-    assert list(train(trial_config(), cramped, tmp_path / "trial")) == reports[0]
-    assert (tmp_path / "trial" / MODEL).read_bytes() == (reports[1] / MODEL).read_bytes()
+    assert list(train(trial_config(), cramped, TrialFolder(tmp_path / "trial"))) == reports[0]
+    assert TrialFolder(tmp_path / "trial").model.read_bytes() == TrialFolder(reports[1]).model.read_bytes()
 
 
 def test_stopped_at_a_report_and_resumed(reports: tuple[list[TrialReport], Path], dataset: Dataset, tmp_path: Path) -> None:
-    running = train(trial_config(), dataset, tmp_path)
+    running = train(trial_config(), dataset, TrialFolder(tmp_path))
     first = [next(running), next(running)]
     running.close()  # type: ignore[attr-defined]
-    rest = list(train(trial_config(), dataset, tmp_path))
+    rest = list(train(trial_config(), dataset, TrialFolder(tmp_path)))
     assert rest[0] == first[1]  # sent again
     assert [*first, *rest[1:]] == reports[0]
-    assert (tmp_path / MODEL).read_bytes() == (reports[1] / MODEL).read_bytes()
+    assert TrialFolder(tmp_path).model.read_bytes() == TrialFolder(reports[1]).model.read_bytes()
 
 
 @pytest.mark.slow
@@ -132,29 +135,29 @@ def test_killed_at_any_instant_and_resumed(task: str, planted_shards: Path, home
             break
     assert process.returncode == 0
     assert kills >= 2
-    assert (tmp_path / "killed" / MODEL).read_bytes() == (tmp_path / "undisturbed" / MODEL).read_bytes()
+    assert TrialFolder(tmp_path / "killed").model.read_bytes() == TrialFolder(tmp_path / "undisturbed").model.read_bytes()
 
 
 def test_other_settings_do_not_go_on_from_here(dataset: Dataset, tmp_path: Path) -> None:
-    running = train(trial_config(), dataset, tmp_path)
+    running = train(trial_config(), dataset, TrialFolder(tmp_path))
     next(running)
     with pytest.raises(SweepError, match=r"config: .*'threads': 1.* before, .*'threads': 2.* now; a trial goes on with the settings it began with"):
-        next(train(trial_config(threads=2), dataset, tmp_path))
+        next(train(trial_config(threads=2), dataset, TrialFolder(tmp_path)))
     torch.set_num_threads(1)
 
 
 def test_divergence_carries_step_and_settings(dataset: Dataset, tmp_path: Path) -> None:
     config = trial_config(learning_rate=1e6, target_scale="raw")
     with pytest.raises(DivergedError, match=r"train/loss: (nan|inf) at \d+ pictures seen; a finite loss is needed") as caught:
-        list(train(config, dataset, tmp_path))
+        list(train(config, dataset, TrialFolder(tmp_path)))
     assert caught.value.step in config.set_points()
     assert caught.value.settings["learning_rate"] == 1e6
-    assert not (tmp_path / MODEL).exists()
+    assert not TrialFolder(tmp_path).model.exists()
 
 
 def test_the_paper_rate_on_raw_views_is_finite(dataset: Dataset, tmp_path: Path) -> None:
     config = trial_config(learning_rate=1e-8, target_scale="raw", head_multiplier=20.0)
-    last = list(train(config, dataset, tmp_path))[-1]
+    last = list(train(config, dataset, TrialFolder(tmp_path)))[-1]
     assert last.metrics["val/half_mse_views"] > 0
     assert last.metrics["val/mse_views"] == pytest.approx(2 * last.metrics["val/half_mse_views"])
 
@@ -164,7 +167,7 @@ def test_the_cut_leaves_val_alone(dataset: Dataset, tmp_path: Path) -> None:
     own, fixed = {}, {}
     y = dataset.val.labels.views.astype(float)
     for sd in (None, 6.0, 1.0):
-        found = list(train(trial_config(outlier_sd=sd, pictures=320, evaluations=1), dataset, tmp_path / str(sd)))[-1]
+        found = list(train(trial_config(outlier_sd=sd, pictures=320, evaluations=1), dataset, TrialFolder(tmp_path / str(sd))))[-1]
         with np.load(tmp_path / str(sd) / "val_scores.npz") as stored:
             assert (stored["keys"] == dataset.val.labels.keys).all()
         fixed[sd] = found.metrics["val/half_mse_views_mean"]

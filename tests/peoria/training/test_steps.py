@@ -16,6 +16,7 @@ from peoria.data.images import CROP_PX
 from peoria.data.targets import counts
 from peoria.errors import SweepError
 from peoria.models import PopularityNet
+from peoria.records.folder import TrialFolder
 from peoria.report.build import report
 from peoria.serving.export import export
 from peoria.stats.metrics import spearman
@@ -23,7 +24,7 @@ from peoria.sweep.plan import make_plan, render_plan
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from peoria.tasks import get_task
-from peoria.training.checkpoint import CHECKPOINT, MODEL, load_model
+from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all
 from peoria.training.frozen_features import BATCH_SIZE, crops_seed
 from peoria.training.loop import train
@@ -35,21 +36,21 @@ from tests.helpers.small import small_sweep, trial_config
 
 
 def test_the_trunk_stays_and_the_saved_net_is_whole(here: Dataset, weights: Path, tmp_path: Path) -> None:
-    last = list(train(frozen_config(weights), here, tmp_path / "t"))[-1]
+    last = list(train(frozen_config(weights), here, TrialFolder(tmp_path / "t")))[-1]
     assert last.metrics["val/rho_views"] > 0.2
-    net, card = load_model(tmp_path / "t")
+    net, card = load_model(TrialFolder(tmp_path / "t"))
     before = load_file(weights)
     assert all(torch.equal(tensor, before[name]) for name, tensor in net.trunk.state_dict().items())
     assert net.head.weight.abs().max() > 0.06  # six standard deviations of how it began
     # The saved net, run whole, says what the trial reported.
-    fitted = get_task("regression").restore(card["task"])
+    fitted = get_task("regression").restore(card.task)
     score = fitted.score(forward_all(net, here.val.pixels, device=torch.device("cpu"), autocast=None))
     with np.load(tmp_path / "t" / "val_scores.npz") as stored:
         np.testing.assert_allclose(stored["scores"], score, atol=0.01 * score.std())  # what half precision leaves
         assert spearman(stored["scores"], here.val.labels.views) == pytest.approx(last.metrics["val/rho_views"])
     # Control: a trunk that is trained does not stay.
-    list(train(frozen_config(weights, trunk="trained"), here, tmp_path / "trained"))
-    moved, _ = load_model(tmp_path / "trained")
+    list(train(frozen_config(weights, trunk="trained"), here, TrialFolder(tmp_path / "trained")))
+    moved, _ = load_model(TrialFolder(tmp_path / "trained"))
     assert not any(torch.equal(tensor, before[name]) for name, tensor in moved.trunk.state_dict().items())
 
 
@@ -112,26 +113,26 @@ def test_the_head_becomes_what_it_would_have_become_without_the_cache(here: Data
 
 def test_stopped_at_a_report_and_resumed(here: Dataset, weights: Path, tmp_path: Path) -> None:
     config = frozen_config(weights)
-    whole = list(train(config, here, tmp_path / "whole"))
-    running = train(config, here, tmp_path / "cut")
+    whole = list(train(config, here, TrialFolder(tmp_path / "whole")))
+    running = train(config, here, TrialFolder(tmp_path / "cut"))
     first = [next(running), next(running)]
     running.close()  # type: ignore[attr-defined]
-    assert (tmp_path / "cut" / CHECKPOINT).stat().st_size < 10_000  # the head alone
-    rest = list(train(config, here, tmp_path / "cut"))
+    assert TrialFolder(tmp_path / "cut").checkpoint.stat().st_size < 10_000  # the head alone
+    rest = list(train(config, here, TrialFolder(tmp_path / "cut")))
     assert [*first, *rest[1:]] == whole
-    assert (tmp_path / "cut" / MODEL).read_bytes() == (tmp_path / "whole" / MODEL).read_bytes()
+    assert TrialFolder(tmp_path / "cut").model.read_bytes() == TrialFolder(tmp_path / "whole").model.read_bytes()
 
 
 def test_other_weights_do_not_go_on_from_here(here: Dataset, weights: Path, tmp_path: Path) -> None:
     """The checkpoint holds the head alone, so the trunk has to be the one that it was trained on."""
     path = tmp_path / "w.safetensors"
     path.write_bytes(weights.read_bytes())
-    next(train(frozen_config(path), here, tmp_path / "t"))
+    next(train(frozen_config(path), here, TrialFolder(tmp_path / "t")))
     save_file({name: 2 * tensor for name, tensor in load_file(weights).items()}, path)
     with pytest.raises(SweepError, match=r"weights: '[0-9a-f]{64}' before, '[0-9a-f]{64}' now; a trial goes on with the settings it began with"):
-        next(train(frozen_config(path), here, tmp_path / "t"))
+        next(train(frozen_config(path), here, TrialFolder(tmp_path / "t")))
     path.write_bytes(weights.read_bytes())
-    assert next(train(frozen_config(path), here, tmp_path / "t")).step == 160
+    assert next(train(frozen_config(path), here, TrialFolder(tmp_path / "t"))).step == 160
 
 
 def test_a_trunk_that_was_loaded_in_part_is_trained_where_it_was_not(here: Dataset, weights: Path, tmp_path: Path) -> None:

@@ -1,0 +1,107 @@
+"""The files of a sweep's folder: what is written is read again, and nothing else is taken for it."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from peoria.errors import RecordError, ReportError
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import FORMAT_VERSION, RunState, SweepRecord, TrialOutcome, TrialStart, rounded
+from peoria.records.trials import read_trials
+from peoria.records.val_scores import ValScores
+from peoria.sweep.status import status
+from tests.helpers.sweep_folder import WrittenSweep, whole_sweep
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    return whole_sweep(tmp_path / "sweeps" / "demo").folder
+
+
+def changed(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_every_file_has_its_version_and_reads_as_written(folder: SweepFolder) -> None:
+    WrittenSweep(folder.path).finish()
+    records = [
+        *(SweepRecord.read(folder.definition), RunState.read(folder.finished)),
+        *(TrialStart.read(trial.start) for trial in folder.trials()),
+        *(TrialOutcome.read(trial.outcome) for trial in folder.trials() if trial.outcome.exists()),
+        *folder.read_baselines(),
+    ]
+    assert len(records) == 2 + 7 + 5 + 2
+    for record in records:
+        again = folder.path / "again.json"
+        record.write(again)
+        assert json.loads(again.read_text())["format_version"] == FORMAT_VERSION
+        assert type(record).read(again) == record
+
+
+def test_a_folder_of_format_0_is_refused_in_one_line(folder: SweepFolder, tmp_path: Path) -> None:
+    before = json.loads(folder.definition.read_text())
+    del before["format_version"]
+    folder.definition.write_text(json.dumps(before))
+    with pytest.raises(RecordError) as caught:
+        status(tmp_path, "demo")
+    (problem,) = caught.value.problems
+    assert problem == f"{folder.definition}: format 0; this version of peoria reads format 1"
+    assert "run the sweep under another name" in caught.value.hint
+
+
+def test_a_later_format_is_refused_too(folder: SweepFolder) -> None:
+    changed(folder.trial("0000").start, format_version=2)
+    with pytest.raises(RecordError, match=r"0000/config\.json: format 2; this version of peoria reads format 1"):
+        read_trials(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"status": "great"}, r"outcome\.json: status: Input should be 'done', 'pruned', 'diverged' or 'failed'"),
+        ({"objective": "high"}, r"outcome\.json: objective: Input should be a valid number"),
+        ({"mood": 1}, r"outcome\.json: mood: Extra inputs are not permitted"),
+    ],
+)
+def test_what_was_edited_is_named(folder: SweepFolder, changes: dict[str, object], text: str) -> None:
+    changed(folder.trial("0000").outcome, **changes)
+    with pytest.raises(RecordError, match=text):
+        read_trials(folder)
+
+
+@pytest.mark.parametrize(("content", "text"), [(b"{", "not JSON"), (b"\xff", "not JSON"), (b"[1]", "format 0"), (b"", "not JSON")])
+def test_what_is_no_record_is_named(folder: SweepFolder, content: bytes, text: str) -> None:
+    folder.trial("0000").outcome.write_bytes(content)
+    with pytest.raises(RecordError, match=rf"0000/outcome\.json: {text}"):
+        read_trials(folder)
+
+
+def test_no_such_sweep_lists_those_there_are(folder: SweepFolder, tmp_path: Path) -> None:
+    with pytest.raises(ReportError, match=r"sweep other: none in .*; there are demo"):
+        SweepFolder.of(tmp_path, "other").read_definition()
+
+
+def test_val_scores_are_read_as_written(tmp_path: Path) -> None:
+    keys, views, favorites = np.array(["000000001", "000000002"]), np.array([0.5, -1.0]), np.array([0.1, 0.2])
+    for own in (views, favorites):
+        ValScores(keys, views, own).write(tmp_path / "s.npz")
+        found = ValScores.read(tmp_path / "s.npz")
+        assert (found.keys.tolist(), found.views.tolist(), found.favorites.tolist()) == (keys.tolist(), views.tolist(), own.tolist())
+
+
+def test_rounded() -> None:
+    assert rounded({"a": (np.float32(0.5), -0.0), "b": np.True_, "c": 7}) == {"a": [0.5, 0.0], "b": True, "c": 7}
+    assert str(rounded(-1e-9)) == "0.0"
+
+
+def test_every_file_name_stands_once_in_the_product() -> None:
+    """Whoever else needs a file asks the folder for it."""
+    names = ["sweep.json", "config.json", "outcome.json", "finished.json", "points.jsonl", "baseline.json", "val_scores.npz", "study.journal"]
+    for name in [*names, "holder.json", "test_scores.npz", "verdict.json"]:
+        found = subprocess.run(["grep", "-rlF", f'"{name}"', "--include=*.py", "peoria"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert found.stdout.split() == ["peoria/records/folder.py"], name
