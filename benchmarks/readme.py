@@ -1,24 +1,39 @@
-"""Writes the newest results into the README, between the two marks: ``python -m benchmarks.readme``."""
+"""Writes the newest results between the two marks of docs/speed.md, and a few of them into README.md: ``python -m benchmarks.readme``."""
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 from benchmarks.rounds import ROOT
 
 BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->"
+PAGE, README = ROOT / "docs" / "speed.md", ROOT / "README.md"
+OF_README = ("first_pass_f32_vs_webdataset", "later_pass_f32_vs_webdataset", "whole_trial", "demo_sweep_with_startup")
+HEAD = ["| what | value | floor / aim |", "|---|---|---|"]
 
 
-def table() -> str:
-    """One row a figure that was measured and has a floor, in the order of measuring; then what was not run."""
+def newest() -> tuple[Path, dict[str, Any]]:
     path = max((ROOT / "benchmarks" / "results").glob("*.json"))
-    found = json.loads(path.read_text())
-    judged = [figure for figure in found["figures"] if figure["value"] is not None and figure["floor"] is not None]
-    rows = []
-    for figure in judged:
+    return path, json.loads(path.read_text())
+
+
+def rows(found: dict[str, Any]) -> dict[str, str]:
+    """Table rows by the name of the figure: of each that was measured and has a floor, in the order of measuring."""
+    table = {}
+    for figure in found["figures"]:
+        if figure["value"] is None or figure["floor"] is None:
+            continue
         bound = "≤" if figure["lower_is_better"] else "≥"
         text = f"{figure['text']} ({figure['name'].partition('_on_')[2]})" if "_on_" in figure["name"] else figure["text"]
         missed = " **below the floor**" if figure["verdict"] == "below floor" else ""
-        rows.append(f"| {text} | {figure['value']:.3g} {figure['unit']}{missed} | {bound} {figure['floor']:g} / {figure['aim']:g} |")
+        table[figure["name"]] = f"| {text} | {figure['value']:.3g} {figure['unit']}{missed} | {bound} {figure['floor']:g} / {figure['aim']:g} |"
+    return table
+
+
+def whole_table() -> str:
+    """Every row, then what was not run."""
+    path, found = newest()
     others = [f"{figure['name']} ({figure['why']})" for figure in found["figures"] if figure["value"] is None]
     machine = found["machine"]
     missing = f"\n\nNot run: {', '.join(others)}." if others else ""
@@ -26,13 +41,19 @@ def table() -> str:
     runs = {item["at"] for item in found["figures"]}
     several = "; the figures themselves are of several runs and commits, named in the file."
     head += f" turns within one run{several if len(runs) > 1 else ', all in the same one.'}"
-    return "\n".join([head, "", "| what | value | floor / aim |", "|---|---|---|", *rows]) + missing + "\n"
+    return "\n".join([head, "", *HEAD, *rows(found).values()]) + missing + "\n"
 
 
-def filled(readme: str) -> str:
-    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}{table()}{END}", readme, flags=re.DOTALL)
+def few_rows() -> str:
+    """Those of README.md; one of them falls short, and says so."""
+    table = rows(newest()[1])
+    return "\n".join([*HEAD, *(table[name] for name in OF_README if name in table)]) + "\n"
+
+
+def filled(text: str, table: str) -> str:
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: f"{BEGIN}{table}{END}", text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
-    path.write_text(filled(path.read_text()))
+    for page, table in ((PAGE, whole_table()), (README, few_rows())):
+        page.write_text(filled(page.read_text(), table))
