@@ -1,10 +1,69 @@
-"""What the README says of the files is so."""
+"""What the pages say of files, names, versions and speeds is so."""
 
+import importlib
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
+import pytest
+import yaml
+
 ROOT = Path(__file__).parent.parent
+TAGS = {"peoria.sweep", "peoria.identity", "peoria.started_ms", "peoria.trial"}  # of MLflow's runs
+PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_first_page_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 120
+    assert (ROOT / "docs" / "images" / "report.png").stat().st_size < 300_000
+
+
+def found(name: str) -> bool:
+    """Whether a dotted name is there, whatever of it is a module."""
+    parts = name.split(".")
+    for cut in range(len(parts), 0, -1):
+        try:
+            here: object = importlib.import_module(".".join(parts[:cut]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[cut:]:
+            if not hasattr(here, part):
+                return False
+            here = getattr(here, part)
+        return True
+    return False
+
+
+def test_control_a_name_that_is_gone_is_not_found() -> None:
+    assert found("peoria.sweep.trial_store.TrialStore.ask")
+    assert not found("peoria.sweep.trial_store.TrialBook.next")
+    assert not found("peoria.sweep.book.TrialBook")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=lambda page: page.name)
+def test_what_a_page_names_is_there(page: Path) -> None:
+    """Dotted names, files and links."""
+    text = page.read_text()
+    names = set(re.findall(r"`((?:peoria|shards)(?:\.\w+)+)`", text)) - TAGS
+    assert [name for name in sorted(names) if not found(name)] == []
+    paths = [path for path in re.findall(r"`((?:peoria|shards|tests|docs|benchmarks|sweeps)/[\w./]+)(?:::\w+)?`", text) if "NAME" not in path]
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    links = [link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if not link.startswith(("http", "#"))]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    tests = {name for path in (ROOT / "tests").rglob("test_*.py") for name in re.findall(r"def (test_\w+)", path.read_text())}
+    assert [name for name in re.findall(r"[`:](test_\w+)`", text) if name not in tests] == []
+
+
+def test_how_to_cite_is_of_this_version() -> None:
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {name: cited[name] for name in ("cff-version", "version", "license")} == {
+        "cff-version": "1.2.0",
+        "version": project["version"],
+        "license": project["license"],
+    }
+    assert cited["references"][0]["title"].split("?")[0] in (ROOT / "docs" / "paper.md").read_text()
 
 
 def test_the_map_has_every_wing() -> None:
