@@ -3,7 +3,6 @@
 Both sides are measured on fewer trials, the naive one on fewer pictures too, and extended to the demo's numbers in proportion. Neither is tracked.
 """
 
-import os
 import statistics
 import time
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 from benchmarks.figures import Figure, Measured, Setting
 from benchmarks.rounds import Candidate, Process
 from benchmarks.sets import packed
+from shards.cpus import usable_cpus
 
 WITH = Figure("demo_sweep_with_startup", "the demo's 17 trials, against separate processes with a naive loader", 4.0, 8.0)
 WITHOUT = Figure("demo_sweep_without_startup", "… one trial in the midst of the sweep, start-up of processes left out", 2.5, 4.0)
@@ -22,7 +22,7 @@ MEASURED_TRIALS, MEASURED_PICTURES = 6, 2000
 def demo_sweep(setting: Setting) -> Iterator[Measured]:
     """The two sides take turns; the shortest of each counts, for these are wall times, and whatever else the machine does only adds."""
     root = packed(setting)
-    at_once = len(os.sched_getaffinity(0))
+    at_once = usable_cpus()
     turns = [(naive(str(root), at_once), sweep(setting, str(root), at_once)) for _ in range(min(setting.rounds, 3))]
     naive_s, startup_s = (min(seconds) for seconds in zip(*[turn[0] for turn in turns], strict=True))
     later_s, sweep_s = (min(seconds) for seconds in zip(*[turn[1] for turn in turns], strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks.figures import Setting
 from benchmarks.rounds import MALLOC, ONE_THREAD
 from peoria.sweep.provenance import environment
+from shards.cpus import usable_cpus
 
 PEERS = ("litdata", "mosaicml-streaming", "img2dataset", "torch", "torchvision", "pillow", "opencv-python-headless")
 _VERSIONS = "import importlib.metadata as m, json, sys; print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
@@ -17,7 +18,7 @@ def machine(setting: Setting) -> dict[str, Any]:
     return {
         "host_class": host_class(),
         "cpu": cpu_model(),
-        "num_cpus": len(os.sched_getaffinity(0)),
+        "num_cpus": usable_cpus(),
         "load_average": os.getloadavg(),
         "environment": environment().model_dump(),
         "peers": peer_versions(setting.peers),
@@ -33,7 +34,7 @@ def host_class() -> str:
 
     gpu = torch.cuda.get_device_name(0).lower().replace("nvidia ", "") if torch.cuda.is_available() else "no gpu"
     vendor = next((name for name in ("amd", "intel") if name in cpu_model().lower()), platform.machine())
-    return f"{vendor}-{len(os.sched_getaffinity(0))}cpu-{gpu}".replace(" ", "-")
+    return f"{vendor}-{usable_cpus()}cpu-{gpu}".replace(" ", "-")
 
 
 def cpu_model() -> str:

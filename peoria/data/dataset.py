@@ -1,7 +1,6 @@
 """The pictures and counts of a study, and the batches that training draws from them."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from peoria.data.controls import SHUFFLE, Control, not_in_pictures, reassign, re
 from peoria.data.filters import filter_rows, filtered_identity
 from peoria.data.images import ArrayPictures, Pictures, ShardPictures, TakenPictures
 from shards.cache.decoded import decoded
+from shards.cpus import usable_cpus
 from shards.errors import NoRoomError
 from shards.labels import Labels
 from shards.read.on_demand import ShardReader
@@ -82,7 +82,7 @@ def open_split(
             pixels = ArrayPictures(decoded(shard_set, split, cache, opening, budget_bytes=budget_bytes))
         except NoRoomError as error:
             say(f"  {no_copy_text(split, error.num_bytes, error.free_bytes)}")
-            pixels = ShardPictures(ShardReader(shard_set, split, threads or len(os.sched_getaffinity(0)), opening))
+            pixels = ShardPictures(ShardReader(shard_set, split, threads or usable_cpus(), opening))
         found = SplitData(pixels, labels)
         return found if where is None else found.take(filter_rows(labels, where, split))
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from shards.cpus import usable_cpus
+
 Say = Callable[[str], None]
 
 
@@ -35,7 +37,7 @@ def default_concurrency(options: RunOptions) -> int:
         return 1
     if os.environ.get("RAY_ADDRESS"):
         return 8  # of a cluster that grows; the ceiling of what is asked for at once
-    cpus = len(os.sched_getaffinity(0)) // options.cpus_per_trial
+    cpus = usable_cpus() // options.cpus_per_trial
     if options.gpus_per_trial:
         import torch
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from peoria.data.images import CROP_PX
 from peoria.errors import WeightsError
 from peoria.training.evaluate import fill_centre
 from shards.cache.mapped import built_once
+from shards.cpus import usable_cpus
 
 if TYPE_CHECKING:
     import torch
@@ -172,4 +172,4 @@ def _compute(trunk: FrozenTrunk, split: SplitData, crops: int, out: np.ndarray) 
 
 def num_workers(device_type: str) -> int:
     """How many batches are computed at once: one a core of a CPU, one on a GPU, where the next is made meanwhile."""
-    return len(os.sched_getaffinity(0)) if device_type == "cpu" else 1
+    return usable_cpus() if device_type == "cpu" else 1

@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from shards.cpus import usable_cpus
 from shards.digests import labels_sha256, pictures_sha256
 from shards.errors import ShardsError
 from shards.files import write_atomic
@@ -118,7 +119,7 @@ def pack(
     try:
         with filelock.FileLock(out / STAGING / "lock", timeout=0):
             done = _finished(out, plan, table)  # by another pack, a moment ago
-            return done or _pack(out, plan, table, Path(pictures or table_path.parent), processes or _num_cores(), progress or _silent)
+            return done or _pack(out, plan, table, Path(pictures or table_path.parent), processes or usable_cpus(), progress or _silent)
     except filelock.Timeout:
         raise ShardsError(f"{out}: another pack is at work there; one at a time", hint="wait until it ends") from None
 
@@ -257,10 +258,6 @@ def _result(out: Path, manifest: Manifest, labels: pa.Table, ledger: pa.Table, t
         unmapped_columns=table.unmapped_columns,
         already_packed=already_packed,
     )
-
-
-def _num_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _silent(what: str, done: int, total: int) -> None:
