@@ -17,14 +17,13 @@ EXIT_BROKEN_PIPE = 141
 
 def main(sweep: "Sweep | None" = None, argv: Sequence[str] | None = None) -> None:
     """Runs a command; with ``sweep`` (the last line of a sweep file) that sweep, with the flags of ``peoria sweep``."""
-    from peoria.errors import PeoriaError
-    from shards.errors import ShardsError
+    from shards.errors import UserError
 
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = (sweep_parser() if sweep is not None else parser()).parse_args(words)
     try:
         code = run_sweep_command(arguments, sweep) if sweep is not None else arguments.run(arguments)
-    except (PeoriaError, ShardsError) as error:
+    except UserError as error:
         print(error, file=sys.stderr)
         code = EXIT_USER_ERROR
     except BrokenPipeError:  # the reader of our output, as `head`, has what it wanted

@@ -1,16 +1,10 @@
 """What a user of the study can be told: every text says what was found, what is accepted, and what to do next."""
 
+from shards.errors import UserError
 
-class PeoriaError(ValueError):
-    """Something that the person at the keyboard can mend; the command line prints it without a traceback.
 
-    The text reads ``<field or file>: <what was found>; <what is accepted>``, one line a problem, then ``hint: <next step>``.
-    """
-
-    def __init__(self, *problems: str, hint: str = "") -> None:
-        self.problems = problems
-        self.hint = hint
-        super().__init__("\n".join(problems) + (f"\nhint: {hint}" if hint else ""))
+class PeoriaError(UserError):
+    """Something about the sweep, its settings or its weights that its owner can mend."""
 
 
 class ConfigError(PeoriaError):

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 
-class ShardsError(ValueError):
-    """Something about the table, the pictures or the packed set that its owner can mend.
+class UserError(ValueError):
+    """Something that the person at the keyboard can mend; the command line prints it without a traceback.
 
     The text reads ``<field or file>: <what was found>; <what is accepted>``, one line a problem, then ``hint: <next step>``.
     """
@@ -13,6 +13,10 @@ class ShardsError(ValueError):
         self.problems = problems
         self.hint = hint
         super().__init__("\n".join(problems) + (f"\nhint: {hint}" if hint else ""))
+
+
+class ShardsError(UserError):
+    """Something about the table, the pictures or the packed set that its owner can mend."""
 
 
 class TableError(ShardsError):
