@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -109,3 +109,14 @@ class Manifest(_Model):
         if manifest.format_version != FORMAT_VERSION:
             raise ShardsError(f"{path}: format_version {manifest.format_version}; this peoria reads {FORMAT_VERSION}", hint="pack again")
         return manifest
+
+
+def differences(before: Any, now: Any, name: str = "") -> list[tuple[str, Any, Any]]:
+    """The leaves at which two JSON values differ, as (name, value before, value now), sorted; ``name`` is ``outer.inner``, a missing leaf None."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        return [
+            found
+            for key in sorted({*before, *now})
+            for found in differences(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+        ]  # fmt: skip
+    return [] if before == now else [(name, before, now)]

@@ -13,6 +13,7 @@ from peoria.records.schema import SweepRecord
 from peoria.sweep.plan import Plan
 from peoria.sweep.provenance import environment
 from peoria.tracking.redact import scrub
+from shards.manifest import differences
 from shards.read.shard_set import ShardSet
 
 
@@ -35,17 +36,6 @@ def refuse_another(folder: SweepFolder, sweep: Sweep, identity: str, storage: st
         problems.append(f"{sweep.name}: storage {before.storage} before, {storage_name(storage)} now; its trials are in the first one")
     if problems:
         raise SweepError(*problems, hint=f"give the sweep another name, or remove {folder.path}")
-
-
-def differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[tuple[str, Any, Any]]:
-    found = []
-    for name in sorted(before.keys() | now.keys()):
-        was, is_ = before.get(name), now.get(name)
-        if isinstance(was, dict) and isinstance(is_, dict):
-            found += differences(was, is_, f"{prefix}{name}.")
-        elif was != is_:
-            found.append((f"{prefix}{name}", was, is_))
-    return found
 
 
 def storage_name(url: str | None) -> str:

@@ -231,7 +231,7 @@ def _finished(out: Path, plan: _Plan, table: Table) -> PackResult | None:
         return None
     manifest = Manifest.load(out)
     there = _Plan(manifest.source, manifest.picture_rule, manifest.split_rule, manifest.shard_size, None)
-    differs = staging.differences(there.lasting(), plan.lasting())
+    differs = staging.changes(there.lasting(), plan.lasting())
     if differs:
         raise ShardsError(*[f"{out}: packed with another {line}" for line in differs], hint="pack into another folder")
     shutil.rmtree(out / STAGING, ignore_errors=True)  # killed after the manifest was written

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from shards.errors import ShardsError
 from shards.fetch import read_file
 from shards.files import write_atomic
-from shards.manifest import PictureRule
+from shards.manifest import PictureRule, differences
 from shards.sources.rows import PictureRow
 
 STAGING = ".staging"
@@ -57,7 +57,7 @@ def bind(staging: Path, plan: dict[str, Any]) -> None:
     """Writes the plan into a new staging folder; raises ShardsError where another plan's work lies there."""
     file = staging / "plan.json"
     if file.is_file():
-        differs = differences(json.loads(file.read_bytes()), json.loads(json.dumps(plan)))
+        differs = changes(json.loads(file.read_bytes()), json.loads(json.dumps(plan)))
         if differs:
             raise ShardsError(
                 *[f"{staging.parent}: an unfinished pack with another {line}" for line in differs],
@@ -69,15 +69,9 @@ def bind(staging: Path, plan: dict[str, Any]) -> None:
         write_atomic(file, (json.dumps(plan, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
 
 
-def differences(there: Any, now: Any, name: str = "") -> list[str]:
+def changes(there: Any, now: Any) -> list[str]:
     """The leaves at which two plans differ, as ``name: there; now``."""
-    if isinstance(there, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in sorted({*there, *now})
-            for line in differences(there.get(key), now.get(key), f"{name}.{key}" if name else key)
-        ]  # fmt: skip
-    return [] if there == now else [f"{name}: {there} there; {now} asked for"]
+    return [f"{name}: {was} there; {is_} asked for" for name, was, is_ in differences(there, now)]
 
 
 def prepare_all(staging: Path, rows: Sequence[PictureRow], folder: Path, rule: PictureRule, processes: int, progress: Progress) -> None:
