@@ -57,6 +57,18 @@ class Labels:
             extra={name: column[rows] for name, column in self.extra.items()},
         )
 
+    def age_days(self, read_at: np.datetime64 | None = None) -> np.ndarray:
+        """Days from upload to the reading of the counts, float64 [N], NaN where unknown.
+
+        Where the table does not say when the counts were read: to ``read_at``, one moment for all, or to the newest upload of these labels.
+        """
+        if self.uploaded_at is None:
+            return np.full(len(self), np.nan)
+        until: Any = self.observed_at
+        if until is None:
+            until = np.fmax.reduce(self.uploaded_at, initial=np.datetime64("NaT")) if read_at is None else read_at
+        return np.asarray((until - self.uploaded_at) / np.timedelta64(1, "D"), dtype=np.float64)
+
 
 def read_labels(root: Path, manifest: Manifest) -> "pa.Table":
     """labels.parquet, all splits. Raises DamagedShardError where its rows are not those that were packed."""
@@ -105,15 +117,3 @@ def _objects(values: list[object]) -> np.ndarray:
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
-
-
-def age_days(labels: Labels, newest: np.datetime64 | None = None) -> np.ndarray:
-    """Days from upload to the reading of the counts, float64 [N], NaN where unknown.
-
-    Where the table does not say when the counts were read: to ``newest``, or to the newest upload of these labels.
-    """
-    assert labels.uploaded_at is not None
-    until: Any = labels.observed_at
-    if until is None:
-        until = newest if newest is not None else np.nanmax(labels.uploaded_at)
-    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "D"), dtype=np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 from peoria.baselines.fit import MOST_FEATURES, Baseline, Features, learned
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.filters import tags_of
-from shards.labels import Labels, age_days
+from shards.labels import Labels
 
 NAME = "context"
 NUM_TAGS = 200  # the most frequent of train, as columns of their own: with the other features below MOST_FEATURES, so that none is projected away
@@ -35,7 +35,7 @@ def _parts(dataset: Dataset) -> dict[str, Features]:
     """The features that these data allow, by name; each is fitted on train and gives float64 [N, F] of any split."""
     train, val = dataset.train.labels, dataset.val.labels
     parts: dict[str, Features] = {}
-    if train.uploaded_at is not None and np.isfinite(age_days(train)).any():
+    if np.isfinite(train.age_days()).any():
         parts |= {"age": age_features(dataset), "time of upload": time_of_upload}
     if train.tags is not None and any(text.strip() for text in train.tags.tolist()):
         parts["tags"] = _tag_features(train)
@@ -98,11 +98,11 @@ def age_features(dataset: Dataset) -> Features:
     uploaded = dataset.train.labels.uploaded_at
     assert uploaded is not None
     newest = np.nanmax(uploaded)
-    reference = age_days(dataset.train.labels, newest)
+    reference = dataset.train.labels.age_days(newest)
     latest, middle = np.nanmax(reference), np.nanmedian(reference)
 
     def features(split: SplitData) -> np.ndarray:
-        days = age_days(split.labels, newest)
+        days = split.labels.age_days(newest)
         days = np.where(np.isfinite(days), days, middle)
         return np.stack([days, np.log1p(np.clip(days, 0, latest))], axis=1)
 

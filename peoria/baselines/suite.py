@@ -11,7 +11,6 @@ from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset
 from peoria.data.subsets import subset_mask
 from peoria.tasks import get_task
-from shards.labels import age_days
 
 
 def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...]) -> list[Baseline]:
@@ -29,7 +28,7 @@ def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...
     found.append(learned("colour-ridge", "colour ridge", colour_and_edges, dataset, tasks))
     if config.weights is not None:
         found.append(learned("frozen-trunk-ridge", "frozen-trunk ridge", trunk_features(config, dataset), dataset, tasks))
-    if train.uploaded_at is not None and np.isfinite(age_days(train)).any():
+    if np.isfinite(train.age_days()).any():
         found.append(replace(learned("age-only", "age only", age_features(dataset), dataset, tasks), kind="context"))
     return found
 

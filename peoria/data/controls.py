@@ -17,7 +17,6 @@ with the most views to the highest. So every split, test included, keeps its cou
 import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -30,6 +29,7 @@ SHUFFLE = "shuffle"
 PLANTS = ("colour", "arrangement", "owner", "age")
 WORDS = (SHUFFLE, *(f"plant-{kind}" for kind in PLANTS))
 DEFAULT_STRENGTH = 0.45
+ONE_MOMENT = np.datetime64(0, "s")  # where no table says when the counts were read; ages are ranked, so any will do, if it is that of all splits
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def refuse_control(name: str, labels: Labels, split: str) -> None:
     if kind == "owner":
         unknown, column = int((labels.owners == "").sum()), "owner"
     elif kind == "age":
-        unknown = int(np.isnan(_age_s(labels)).sum())
+        unknown = int(np.isnan(labels.age_days()).sum())
         column = "uploaded_at" if labels.observed_at is None else "uploaded_at or observed_at"
     else:
         return
@@ -117,23 +117,12 @@ def reassign(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labe
 def not_in_pictures(name: str, train: Labels, labels: Labels, identity: str) -> np.ndarray:
     """s of ``owner`` and ``age``, float64 [N]."""
     if Control.parse(name).kind == "age":
-        return normal_scores(_age_s(train), _age_s(labels))
+        return normal_scores(*(of.age_days(ONE_MOMENT) for of in (train, labels)))
     from scipy.special import ndtri
 
     found: np.ndarray = ndtri(uniform(labels.owners, f"{identity}/planted owner") + 2.0**-54)  # never 0, whose score is not finite
     return found
 
 
-# -- what is measured in a picture
-
-
 def _random(seed: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big"))
-
-
-def _age_s(labels: Labels) -> np.ndarray:
-    """Seconds from upload to the reading of the counts, or, where the table does not say when that was, to the same moment for all; NaN unknown."""
-    if labels.uploaded_at is None:
-        return np.full(len(labels), np.nan)
-    until: Any = np.datetime64(0, "s") if labels.observed_at is None else labels.observed_at
-    return np.asarray((until - labels.uploaded_at) / np.timedelta64(1, "s"), dtype=np.float64)

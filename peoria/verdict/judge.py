@@ -16,7 +16,7 @@ from peoria.stats.estimates import LEVEL, MIN_EFFECTIVE, MIN_OWNERS, Estimate, h
 from peoria.stats.metrics import Floats
 from peoria.verdict.predictors import BASELINES, CHEAP, KINDS, PredictorScores
 from peoria.verdict.sentences import TARGETS, headline, lines, notes
-from shards.labels import Labels, age_days
+from shards.labels import Labels
 
 MIN_DATED = 100  # pictures with a date, for a spline of 7 numbers
 PAIR_DAYS = 30.0
@@ -113,7 +113,7 @@ def _of_target(
     else:
         samples = bootstrap.bootstrap_gini(columns, y, labels.owners, **resampling)
         enter(names.pooled, {name: metrics.gini(score, y > 0) for name, score in columns.items()}, samples, metrics.effective_owners(labels.owners))
-    days = _days(labels)
+    days = labels.age_days()
     dated = np.isfinite(days)
     if dated.sum() >= MIN_DATED and np.unique(y[dated]).size > 1:
         of_dated = {name: score[dated] for name, score in columns.items()}
@@ -208,7 +208,7 @@ def _test(labels: Labels) -> dict[str, Any]:
     known = np.asarray(labels.owners).astype(str) != ""
     units, effective = len(metrics.owner_units(labels.owners)[1]), metrics.effective_owners(labels.owners)
     se = metrics.standard_error(labels.views, labels.owners)
-    dated = int(np.isfinite(_days(labels)).sum())
+    dated = int(np.isfinite(labels.age_days()).sum())
     return {
         "num_pictures": len(labels),
         "num_owners": len(np.unique(labels.owners[known])),
@@ -222,13 +222,6 @@ def _test(labels: Labels) -> dict[str, Any]:
         "standard_error": se,
         "detectable_rho": metrics.detectable(se),
     }
-
-
-def _days(labels: Labels) -> Floats:
-    """Age in days, float64 [N], NaN where unknown."""
-    if labels.uploaded_at is None or np.isnat(labels.uploaded_at).all():
-        return np.full(len(labels), np.nan)
-    return age_days(labels)
 
 
 def _check(scores: Mapping[str, PredictorScores], labels: Labels, winners: Mapping[str, str]) -> None:

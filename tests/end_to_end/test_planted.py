@@ -35,7 +35,7 @@ from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
 from peoria.verdict.judge import PAIR_DAYS
 from peoria.verdict.sentences import all_said
-from shards.labels import Labels, age_days
+from shards.labels import Labels
 from shards.pack.pack import pack
 from shards.read.openings import OPENINGS, openings
 from tests.helpers.many_sweeps import SHARED, SPACE
@@ -210,7 +210,7 @@ def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     # control: as much pooled correlation that also holds inside owners would have been seen there
     _, labels = owner.scores_and_labels
     score = as_skilled(labels, recipe["rho_views"]["value"])
-    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS, age_days(labels))
+    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS, labels.age_days())
     samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
     assert samples is not None
     assert metrics.spearman(score, labels.views) < recipe["rho_views"]["value"] + 0.1
@@ -244,7 +244,7 @@ def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
     # control: as much pooled correlation that also holds among pictures of one age would have been seen there
     _, labels = age.scores_and_labels
     samples = confounds.bootstrap_given_age(
-        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, age_days(labels), labels.owners
+        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, labels.age_days(), labels.owners
     )
     assert low_of(samples["skilled"]) > 0
 

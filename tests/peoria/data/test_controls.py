@@ -14,7 +14,7 @@ import pytest
 
 from peoria.baselines.image import colour_and_edges
 from peoria.data.control_signals import GLOBAL, NUM_MEASURES, TOP, WARMTH, measure, noise_pictures, seen_in_pictures
-from peoria.data.controls import WORDS, Control, control_name, reassign, refuse_control
+from peoria.data.controls import WORDS, Control, control_name, not_in_pictures, reassign, refuse_control
 from peoria.data.dataset import Dataset, SplitData, open_dataset, open_split
 from peoria.data.images import CROP_PX, ArrayPictures
 from peoria.errors import ConfigError
@@ -242,6 +242,15 @@ def test_an_owner_has_one_fame_and_age_follows_the_dates(planted: Callable[[str]
     mean = {owner: by_owner.views[by_owner.owners == owner] for owner in np.unique(by_owner.owners)}
     ranges = sorted((of_one.min(), of_one.max()) for of_one in mean.values())
     assert all(a[1] <= b[0] for a, b in itertools.pairwise(ranges))  # owner after owner, nothing between
+
+
+def test_without_a_reading_of_the_counts_age_is_to_one_moment_in_all_splits(labels: Labels) -> None:
+    days = np.arange(len(labels)) % 900
+    train = replace(labels, uploaded_at=np.datetime64("2012-01-01", "s") + days * np.timedelta64(86_401, "s"))
+    later = labels.take(np.arange(50))
+    later = replace(later, uploaded_at=np.datetime64("2014-01-01", "s") + np.arange(50) * np.timedelta64(1, "s"))
+    read = [replace(of, observed_at=np.full(len(of), np.datetime64("2015-01-01", "s"))) for of in (train, later)]
+    assert np.array_equal(not_in_pictures("plant-age-1", train, later, "data"), not_in_pictures("plant-age-1", *read, "data"))
 
 
 def test_what_the_pictures_lack_is_said(labels: Labels, planted_shards: Path, tmp_path: Path) -> None:
