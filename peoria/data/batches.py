@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from peoria.data.images import CROP_PX, STORED_PX, Pictures
+from peoria.data.streams import TrialStream, generator
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Batches:
             order = self._permutation(epoch)
             parts.append(order[max(start - epoch * num, 0) : min(stop - epoch * num, num)])
         rows = np.concatenate(parts)
-        random = np.random.default_rng((self.seed, 1, start))
+        random = generator(self.seed, TrialStream.AUGMENTATION, start)
         augment = random.integers(0, (STORED_PX - CROP_PX + 1, STORED_PX - CROP_PX + 1, 2), size=(len(rows), 3))
         return rows, augment
 
@@ -38,7 +39,7 @@ class Batches:
         epoch = 0 if self.fixed_order else epoch
         order = self._orders.get(epoch)
         if order is None:  # the last one is kept: shuffling a million rows for each batch takes longer than the batch
-            order = self.rows[np.random.default_rng((self.seed, 0, epoch)).permutation(len(self.rows))]
+            order = self.rows[generator(self.seed, TrialStream.ORDER, epoch).permutation(len(self.rows))]
             self._orders.clear()
             self._orders[epoch] = order
         return order  # never looked up again: another thread may be at the next pass

@@ -12,6 +12,7 @@ import numpy as np
 
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig
+from peoria.data.streams import SweepStream, derived_seed
 from peoria.records.schema import Purpose
 from shards.labels import Labels
 
@@ -42,7 +43,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
     found = []
     for of in dict.fromkeys(won.values()):
         for number in range(1, sweep.seeds + 1):
-            config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number)})
+            config = configs[of].model_copy(update={"seed": derived_seed(sweep.seed, int(of), SweepStream.FOLLOW_UP, number)})
             found.append(FollowUp(seed_key(of, number), "reseed", of, config, f"{of} again, seed {number}"))
     if "views" not in won:
         return found
@@ -55,7 +56,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
     if "time" in sweep.questions and cutoff is not None:
         subsets.append((f"before:{cutoff}", f"on pictures from before {cutoff}"))
     for number, (subset, text) in enumerate(subsets, start=101):
-        config = configs[of].model_copy(update={"seed": derived_seed(sweep, of, number), "subset": subset})
+        config = configs[of].model_copy(update={"seed": derived_seed(sweep.seed, int(of), SweepStream.FOLLOW_UP, number), "subset": subset})
         found.append(FollowUp(f"{of}-{subset.replace(':', '-')}", "subset", of, config, f"{of} {text}"))
     return found
 
@@ -63,11 +64,6 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
 def seed_key(of: str, number: int) -> str:
     """The key of the ``number``-th training of trial ``of`` with a fresh seed, counted from 1."""
     return f"{of}-seed-{number}"
-
-
-def derived_seed(sweep: Sweep, of: str, number: int) -> int:
-    """A seed that neither the search nor another probe uses."""
-    return int(np.random.SeedSequence((sweep.seed, int(of), 2, number)).generate_state(1)[0])
 
 
 def time_cutoff(train: Labels) -> str | None:

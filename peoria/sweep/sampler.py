@@ -13,6 +13,7 @@ from optuna.search_space.group_decomposed import _SearchSpaceGroup
 from optuna.trial import FrozenTrial, TrialState
 
 from peoria.config.sweep import Sweep
+from peoria.data.streams import SweepStream, derived_seed
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
 
@@ -93,7 +94,7 @@ class TrialSampler(optuna.samplers.TPESampler):
         self.finished = self._group_decomposed_search_space = FinishedTrials()
 
     def _begin(self, study: optuna.Study, trial: FrozenTrial, name: str = "") -> None:
-        seed = int(np.random.SeedSequence((self._sweep_seed, trial.number, 7, *name.encode())).generate_state(1)[0])
+        seed = derived_seed(self._sweep_seed, trial.number, SweepStream.SAMPLER, *name.encode())
         self._rng = LazyRandomState(seed)
         self._random_sampler = optuna.samplers.RandomSampler(seed)
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))

@@ -15,6 +15,7 @@ from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import CROP_PX
 from peoria.data.prefetch import Prefetcher
+from peoria.data.streams import TrialStream, generator, torch_seed
 from peoria.models import PopularityNet
 from peoria.tasks import FittedTask
 from peoria.training.evaluate import forward_all
@@ -59,7 +60,7 @@ class FineTuning:
 
     def loss(self, position: int) -> Tensor:
         crops, encoded = self.feeder.batch(position)
-        seed_dropout(derived_seed(self.batches.seed, position), crops.device)
+        seed_dropout(torch_seed(self.batches.seed, TrialStream.DROPOUT, position), crops.device)
         images = self.net.preprocess(crops)
         with torch.autocast(crops.device.type, self.autocast, enabled=self.autocast is not None):
             return self.fitted.loss(self.net(images), encoded)
@@ -96,7 +97,7 @@ class LinearProbe:
     def draw(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their views, int64 [batch_size] each."""
         rows, _ = self.batches.draw(position, position + self.batches.batch_size)
-        views = np.random.default_rng((self.batches.seed, 3, position)).integers(0, self.train_features.shape[1], size=len(rows))
+        views = generator(self.batches.seed, TrialStream.FROZEN_CROP, position).integers(0, self.train_features.shape[1], size=len(rows))
         return rows, views
 
     def loss(self, position: int) -> Tensor:
@@ -138,7 +139,3 @@ def seed_dropout(seed: int, device: torch.device) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
         torch.cuda.manual_seed(seed)
-
-
-def derived_seed(seed: int, position: int) -> int:
-    return int(np.random.SeedSequence((seed, 2, position)).generate_state(1, np.uint64)[0] >> 1)
