@@ -26,7 +26,7 @@ from peoria.config.space import LogUniform
 from peoria.config.sweep import Sweep, load_sweep
 from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData, open_dataset
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from peoria.errors import DivergedError
 from peoria.records.folder import TrialFolder
 from peoria.sweep.provenance import environment
@@ -126,7 +126,7 @@ def run_trial(config: TrialConfig, dataset: Dataset, fresh: SplitData) -> Run:
 def planted(world: str, seed: int, work: Path) -> Dataset:
     folder = work / f"recorded-{world}-{seed}"
     if not (folder / "pictures" / "metadata.csv").exists():  # written last
-        plant(folder / "pictures", num_pictures=NUM_PICTURES, seed=seed, **PLANTS[world])
+        plant(folder / "pictures", num_pictures=NUM_PICTURES, seed=seed, **EFFECT_WEIGHTS[world])
     pack(folder / "pictures" / "metadata.csv", folder / "shards")
     return open_dataset(folder / "shards", work / "cache")
 
@@ -152,7 +152,7 @@ def record(world: str, work: Path, out: Path) -> None:
             print(f"{len(done)} of {len(places)}: {point} {run.val[-1:]} {run.test}", flush=True)
     found = {
         "command": f"python -m benchmarks.recorded {world}",
-        "world": {"name": world, **PLANTS[world], "num_pictures": NUM_PICTURES, "seed": SEED, "fresh_seed": FRESH_SEED},
+        "world": {"name": world, **EFFECT_WEIGHTS[world], "num_pictures": NUM_PICTURES, "seed": SEED, "fresh_seed": FRESH_SEED},
         "identities": {"data": dataset.identity, "fresh": fresh.identity},
         "num_pictures": {"train": len(dataset.train), "val": len(dataset.val), "fresh": len(fresh.train)},
         "environment": environment().model_dump(),
@@ -167,7 +167,7 @@ def record(world: str, work: Path, out: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recorded", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("world", choices=sorted(PLANTS))
+    parser.add_argument("world", choices=sorted(EFFECT_WEIGHTS))
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "benchmarks")
     parser.add_argument("--out", type=Path, help="default: benchmarks/data/recorded-WORLD.json")
     given = parser.parse_args()

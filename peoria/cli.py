@@ -306,12 +306,12 @@ def cache_command(arguments: argparse.Namespace) -> int:
 
 def plant_command(arguments: argparse.Namespace) -> int:
     """Makes pictures whose popularity is known: so much of it in their colour, so much in their arrangement, the rest noise, owner and age."""
-    from peoria.data.synthetic import PLANTS, plant
+    from peoria.data.synthetic import EFFECT_WEIGHTS, plant
     from peoria.errors import ConfigError
 
-    if arguments.plant not in PLANTS:
-        raise ConfigError(f"--plant: {arguments.plant!r}; one of {', '.join(PLANTS)}")
-    print(plant(arguments.out, num_pictures=arguments.pictures, seed=arguments.seed, **PLANTS[arguments.plant]))
+    if arguments.plant not in EFFECT_WEIGHTS:
+        raise ConfigError(f"--plant: {arguments.plant!r}; one of {', '.join(EFFECT_WEIGHTS)}")
+    print(plant(arguments.out, num_pictures=arguments.pictures, seed=arguments.seed, **EFFECT_WEIGHTS[arguments.plant]))
     return 0
 
 

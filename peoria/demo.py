@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from peoria.config.sweep import load_sweep
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from peoria.report.build import report
 from peoria.sweep.provenance import PROJECT
 from peoria.sweep.resources import RunOptions
@@ -22,7 +22,7 @@ def demo(home: Path) -> int:
     pictures, shards = home / "demo", home / "shards" / "demo"
     if not (pictures / "metadata.csv").exists():  # written last
         print(f"planting {NUM_PICTURES:,} pictures in {pictures}")
-        plant(pictures, num_pictures=NUM_PICTURES, seed=0, **PLANTS["both"])
+        plant(pictures, num_pictures=NUM_PICTURES, seed=0, **EFFECT_WEIGHTS["both"])
     print(pack(pictures / "metadata.csv", shards, keep=COLUMNS_OF_THE_PLANT).text())
     sweep = load_sweep(PROJECT / "sweeps" / "demo.py").model_copy(update={"shards": str(shards)})
     result = run_sweep(sweep, RunOptions(home=home))
@@ -32,7 +32,7 @@ def demo(home: Path) -> int:
     verdict = report(home, sweep.name)
     by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
     recipe, oracle, ridge = (by_name[name]["rho_views"] for name in (verdict["targets"]["views"]["winner"], "oracle", "colour-ridge"))
-    strengths = PLANTS["both"]
+    strengths = EFFECT_WEIGHTS["both"]
     uri = default_tracking_uri(home)
     print(
         f"\nWhat was planted: log views = {strengths['colour']} × colour + {strengths['arrangement']} × arrangement, and outside the picture "

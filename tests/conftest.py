@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from peoria.data.dataset import Dataset, open_dataset
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from shards.labels import Labels
 from shards.pack.pack import pack
 from tests.helpers.mlflow_process import MlflowServer
@@ -64,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def planted_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """600 planted pictures with owners and dates, packed."""
     root = tmp_path_factory.mktemp("planted")
-    plant(root / "pictures", num_pictures=600, seed=3, **PLANTS["both"])
+    plant(root / "pictures", num_pictures=600, seed=3, **EFFECT_WEIGHTS["both"])
     pack(root / "pictures" / "metadata.csv", root / "shards", keep=("oracle",), processes=2)
     return root / "shards"
 

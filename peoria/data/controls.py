@@ -26,8 +26,8 @@ from peoria.stats.metrics import normal_scores
 from shards.labels import Labels
 
 SHUFFLE = "shuffle"
-PLANTS = ("colour", "arrangement", "owner", "age")
-WORDS = (SHUFFLE, *(f"plant-{kind}" for kind in PLANTS))
+PLANTED_SIGNALS = ("colour", "arrangement", "owner", "age")
+WORDS = (SHUFFLE, *(f"plant-{kind}" for kind in PLANTED_SIGNALS))
 DEFAULT_STRENGTH = 0.45
 ONE_MOMENT = np.datetime64(0, "s")  # where no table says when the counts were read; ages are ranked, so any will do, if it is that of all splits
 

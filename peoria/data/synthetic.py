@@ -23,6 +23,7 @@ from typing import TypedDict
 import numpy as np
 
 from peoria.errors import PeoriaError
+from peoria.stats.metrics import spearman
 
 
 class Weights(TypedDict, total=False):
@@ -37,8 +38,8 @@ class Weights(TypedDict, total=False):
     age_look: float
 
 
-# the log-views' standard deviation is 1.3 in each, which gives about the spread of the paper's Table 1
-PLANTS: dict[str, Weights] = {
+# of each named data set: the log-views' standard deviation is 1.3 in each, which gives about the spread of the paper's Table 1
+EFFECT_WEIGHTS: dict[str, Weights] = {
     "both": {"colour": 0.65, "arrangement": 0.65, "owner": 0.55, "age": 0.3, "noise": 0.7},
     "colour": {"colour": 0.92, "arrangement": 0.0, "owner": 0.55, "age": 0.3, "noise": 0.7},
     "arrangement": {"colour": 0.0, "arrangement": 0.92, "owner": 0.55, "age": 0.3, "noise": 0.7},
@@ -50,6 +51,7 @@ SIZES_PX = ((320, 256), (384, 288), (288, 384), (256, 320), (288, 288), (360, 27
 MEAN_VIEWS = 146.4  # the paper's Table 1
 SHARE_FAVORITES = 0.109  # pictures with at least one
 SHARE_COMMENTS = 0.1
+TABLE_STREAM, PICTURES_STREAM = 1, 2
 OBSERVED_AT = datetime(2015, 1, 1, tzinfo=UTC)
 YOUNGEST_DAYS, OLDEST_DAYS = 7, 3 * 365
 TAGS = ("beach", "bird", "california", "city", "family", "flower", "friends", "garden", "italy", "japan", "lake", "london", "music", "night")
@@ -73,11 +75,11 @@ def plant(
     out: Path,
     *,
     num_pictures: int = 3000,
-    colour: float = PLANTS["both"]["colour"],
-    arrangement: float = PLANTS["both"]["arrangement"],
-    owner: float = PLANTS["both"]["owner"],
-    age: float = PLANTS["both"]["age"],
-    noise: float = PLANTS["both"]["noise"],
+    colour: float = EFFECT_WEIGHTS["both"]["colour"],
+    arrangement: float = EFFECT_WEIGHTS["both"]["arrangement"],
+    owner: float = EFFECT_WEIGHTS["both"]["owner"],
+    age: float = EFFECT_WEIGHTS["both"]["age"],
+    noise: float = EFFECT_WEIGHTS["both"]["noise"],
     owner_look: float = 0.0,
     age_look: float = 0.0,
     seed: int = 0,
@@ -100,7 +102,7 @@ def plant(
     if problems:
         raise PeoriaError(*problems)
 
-    rng = np.random.default_rng([seed, 1])
+    rng = np.random.default_rng([seed, TABLE_STREAM])
     owners, days = _owners_and_days(rng, num_pictures)
     z_owner = rng.standard_normal(owners.max() + 1)[owners]
     z_age = (days - (YOUNGEST_DAYS + OLDEST_DAYS) / 2) / ((OLDEST_DAYS - YOUNGEST_DAYS) / math.sqrt(12))
@@ -115,7 +117,7 @@ def plant(
 
     (out / "images").mkdir(parents=True, exist_ok=True)
     for picture in range(num_pictures):
-        jpeg = render(z_colour[picture], z_arrangement[picture], np.random.default_rng([seed, 2, picture]))
+        jpeg = render(z_colour[picture], z_arrangement[picture], np.random.default_rng([seed, PICTURES_STREAM, picture]))
         (out / f"images/{picture:06d}.jpg").write_bytes(jpeg)
         if progress:
             progress(picture + 1, num_pictures)
@@ -123,9 +125,9 @@ def plant(
         table=out / "metadata.csv",
         num_pictures=num_pictures,
         num_owners=len(np.unique(owners)),
-        oracle_rho=_spearman(oracle, views),
-        colour_rho=_spearman(z_colour, views),
-        arrangement_rho=_spearman(z_arrangement, views),
+        oracle_rho=spearman(oracle, views),
+        colour_rho=spearman(z_colour, views),
+        arrangement_rho=spearman(z_arrangement, views),
         mean_views=float(views.mean()),
         share_favorites=float((favorites > 0).mean()),
     )
@@ -240,15 +242,6 @@ def _counts(rng: np.random.Generator, log_rate: np.ndarray, share: float, spread
         expected = 1 - (1 + np.exp(log_rate + middle) / spread) ** -spread
         low, high = (middle, high) if expected.mean() < share else (low, middle)
     return rng.poisson(np.exp(log_rate + low) * rng.gamma(spread, 1 / spread, len(log_rate)))
-
-
-def _spearman(score: np.ndarray, counts: np.ndarray) -> float:
-    def ranks(values: np.ndarray) -> np.ndarray:
-        _, place, num = np.unique(values, return_inverse=True, return_counts=True)
-        return (np.cumsum(num) - (num - 1) / 2)[place]
-
-    a, b = ranks(score), ranks(counts)
-    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 0 and b.std() > 0 else 0.0
 
 
 def _csv(

@@ -22,7 +22,7 @@ from scipy.stats import norm, rankdata
 from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Point, Sweep
 from peoria.data.dataset import open_dataset
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from peoria.data.targets import counts, kept_by_outlier_filter
 from peoria.records.folder import SweepFolder
 from peoria.records.schema import BaselineRecord, ModelCard
@@ -94,7 +94,7 @@ class Worlds:
     @functools.cache  # noqa: B019 - lives as long as the module's fixture
     def shards(self, name: str) -> Path:
         root = self.home / name
-        plant(root / "pictures", num_pictures=NUM_PICTURES, seed=0, **PLANTS[name])
+        plant(root / "pictures", num_pictures=NUM_PICTURES, seed=0, **EFFECT_WEIGHTS[name])
         pack(root / "pictures" / "metadata.csv", root / "shards", keep=("oracle",), processes=2)
         shutil.rmtree(root / "pictures")
         return root / "shards"

@@ -10,7 +10,7 @@ from peoria.baselines.image import colour_and_edges
 from peoria.baselines.suite import all_baselines
 from peoria.data.dataset import Dataset, SplitData, open_dataset
 from peoria.data.images import ArrayPictures
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from shards.pack.pack import pack
 from tests.helpers.small import trial_config
 
@@ -43,7 +43,7 @@ def test_learnt_ones_find_what_they_can_see(found: dict[str, dict[str, float]]) 
 
 
 def test_the_ridge_does_not_see_arrangement(tmp_path: Path) -> None:
-    plant(tmp_path / "p", num_pictures=500, seed=5, **PLANTS["arrangement"])
+    plant(tmp_path / "p", num_pictures=500, seed=5, **EFFECT_WEIGHTS["arrangement"])
     pack(tmp_path / "p" / "metadata.csv", tmp_path / "s", keep=("oracle",), processes=2)
     world = open_dataset(tmp_path / "s", tmp_path / "c")
     ridge = next(b for b in all_baselines(world, trial_config(), ("regression",)) if b.name == "colour-ridge")

@@ -12,14 +12,14 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from peoria.data.synthetic import PLANTS, Planted, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, Planted, plant
 from peoria.errors import PeoriaError
 
 World = tuple[Planted, list[dict[str, str]]]
 
 
 def _world(folder: Path, name: str, num: int, seed: int = 0) -> World:
-    planted = plant(folder / name, num_pictures=num, seed=seed, **PLANTS[name])
+    planted = plant(folder / name, num_pictures=num, seed=seed, **EFFECT_WEIGHTS[name])
     with planted.table.open(newline="") as file:
         return planted, list(csv.DictReader(file))
 
@@ -135,7 +135,7 @@ def test_a_look_that_follows_fame_or_age_only_correlates_from_outside(name: str,
 
 def test_nothing_planted_is_nothing_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peoria.data.synthetic.render", lambda *_: b"")
-    planted = plant(tmp_path, num_pictures=6000, **PLANTS["none"])
+    planted = plant(tmp_path, num_pictures=6000, **EFFECT_WEIGHTS["none"])
     assert planted.oracle_rho == 0.0
     assert abs(planted.colour_rho) < 0.05
     assert abs(planted.arrangement_rho) < 0.05

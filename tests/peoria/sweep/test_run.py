@@ -118,10 +118,10 @@ def test_a_refused_plan_leaves_nothing_behind(planted_shards: Path, tmp_path: Pa
 
 
 def test_other_data_are_refused_on_resume(finished: tuple[SweepResult, Path, list[str]], tmp_path: Path) -> None:
-    from peoria.data.synthetic import PLANTS, plant
+    from peoria.data.synthetic import EFFECT_WEIGHTS, plant
     from shards.pack.pack import pack
 
-    plant(tmp_path / "p", num_pictures=60, seed=11, **PLANTS["both"])
+    plant(tmp_path / "p", num_pictures=60, seed=11, **EFFECT_WEIGHTS["both"])
     pack(tmp_path / "p" / "metadata.csv", tmp_path / "s", processes=1)
     with pytest.raises(SweepError, match=r"small: data [0-9a-f]{12} before, [0-9a-f]{12} now; a sweep goes on with the pictures it began with"):
         run_sweep(small_sweep(tmp_path / "s"), RunOptions(home=finished[1], local=True, tracking="off"))
