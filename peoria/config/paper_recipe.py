@@ -65,11 +65,3 @@ def paper_points(tasks: tuple[str, ...], shared: dict[str, Any]) -> dict[str, di
             settings["schedule_pictures"] = max(1, settings["schedule_pictures"] * length // settings["pictures"])
             points[f"paper-{task}"] = {**settings, "pictures": length, "task": task}
     return points
-
-
-def paper_label(task: str, config: dict[str, Any]) -> str:
-    """What such a trial may be called: the paper's own name only where net, weights, length and the whole net's training are the paper's."""
-    frozen = config.get("trunk") == "frozen"
-    same = all(config.get(name) == value for name, value in PAPER_NET.items()) and config.get("weights") is not None
-    same = same and config.get("pictures") == PAPER[task]["pictures"].value and not frozen and config.get("subset") is None
-    return f"the paper's {task}" if same else f"the paper's hyper-parameters on {config['net']} ({task}){', frozen trunk' if frozen else ''}"

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from peoria.config.paper_recipe import PAPER, PAPER_NET
 from peoria.config.space import Positive
 from peoria.data.subsets import Subset
 from peoria.data.targets import Target, TargetScale
@@ -95,6 +96,13 @@ class TrialConfig(BaseModel):
 
 
 def trial_label(key: str, config: TrialConfig) -> str:
+    """A trial's label, by its settings. With the paper's (key ``paper-TASK``) it bears the paper's own name only where net, weights, length and the
+    whole net's training are the paper's too."""
+    if key == f"paper-{config.task}":
+        same = all(getattr(config, name) == value for name, value in PAPER_NET.items()) and config.weights is not None
+        same = same and config.pictures == PAPER[config.task]["pictures"].value and config.trunk == "trained" and config.subset is None
+        frozen = ", frozen trunk" if config.trunk == "frozen" else ""
+        return f"the paper's {config.task}" if same else f"the paper's hyper-parameters on {config.net} ({config.task}){frozen}"
     cut = "no cut" if config.outlier_sd is None else f"{config.outlier_sd:g} sd"
     trunk = ", frozen trunk" if config.trunk == "frozen" else ""
     part = f", {config.subset}" if config.subset else ""

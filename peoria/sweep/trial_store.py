@@ -14,7 +14,7 @@ import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from peoria.config.paper_recipe import paper_label, paper_points
+from peoria.config.paper_recipe import paper_points
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig, trial_label
 from peoria.records.folder import SweepFolder, TrialFolder
@@ -173,9 +173,7 @@ class TrialStore:
         folder = self.folder.trial(key)
         if not folder.start.exists():
             purpose: Purpose = "search" if searched else trial.user_attrs.get("purpose", "paper")
-            label = {"search": trial_label(key, config), "paper": paper_label(config.task, config.model_dump())}.get(purpose)
-            of = trial.user_attrs.get("of")
-            label = label or trial.user_attrs["label"]
+            of, label = trial.user_attrs.get("of"), trial.user_attrs.get("label") or trial_label(key, config)
             TrialStart(config=config, purpose=purpose, of=of, label=label, started_at=time.time()).write(folder.start)
         return Assignment(key, config, folder)
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from peoria.config.paper_recipe import PAPER, paper_label, paper_points
+from peoria.config.paper_recipe import PAPER, paper_points
 from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Point, Sweep, load_sweep
-from peoria.config.trial import TrialConfig
+from peoria.config.trial import TrialConfig, trial_label
 from peoria.errors import ConfigError
 from tests.helpers.small import trial_config
 
@@ -139,12 +139,12 @@ def test_a_shorter_paper_run_drops_its_rate_at_the_papers_places_and_is_not_call
     assert short["paper-regression"]["schedule_pictures"] == 20_000  # the one drop is at the end of 20,000 iterations
     assert short["paper-hybrid"]["schedule_pictures"] == 20_000 * 20_000 // 97_000
     named = TrialConfig.model_validate({**short["paper-hybrid"], "net": "tiny"})
-    assert paper_label("hybrid", named.model_dump()) == "the paper's hyper-parameters on tiny (hybrid)"
+    assert trial_label("paper-hybrid", named) == "the paper's hyper-parameters on tiny (hybrid)"
     whole = {**paper_points(("hybrid",), {})["paper-hybrid"], "net": "caffenet", "weights": "w.caffemodel"}
-    assert paper_label("hybrid", TrialConfig.model_validate(whole).model_dump()) == "the paper's hybrid"
-    assert paper_label("hybrid", TrialConfig.model_validate({**whole, "weights": None}).model_dump()) != "the paper's hybrid"
+    assert trial_label("paper-hybrid", TrialConfig.model_validate(whole)) == "the paper's hybrid"
+    assert trial_label("paper-hybrid", TrialConfig.model_validate({**whole, "weights": None})) != "the paper's hybrid"
     frozen = TrialConfig.model_validate({**whole, "trunk": "frozen"})
-    assert paper_label("hybrid", frozen.model_dump()) == "the paper's hyper-parameters on caffenet (hybrid), frozen trunk"
+    assert trial_label("paper-hybrid", frozen) == "the paper's hyper-parameters on caffenet (hybrid), frozen trunk"
 
 
 def test_views_are_of_a_frozen_trunk() -> None:
