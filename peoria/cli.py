@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +43,7 @@ def parser() -> argparse.ArgumentParser:
     pack = commands.add_parser("pack", help="a table of pictures and counts into shards", description=pack_command.__doc__)
     pack.add_argument("table", type=Path, help="CSV, TSV, Parquet or JSON lines; one row a picture")
     pack.add_argument("--out", type=Path, help="the folder of the packed set (default: data/shards/ and the name of the table's folder)")
-    pack.add_argument(
-        "--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_frozen_crops"
-    )
+    pack.add_argument("--column", action="append", default=[], metavar="FIELD=COLUMN", help="where a field is in the table, as in views=num_views")
     pack.add_argument("--keep", action="append", default=[], metavar="COLUMN", help="keep this column of the table too")
     pack.add_argument("--pictures", type=Path, metavar="DIR", help="the folder that paths start from (default: the table's)")
     pack.add_argument("--processes", type=whole, help="how many prepare pictures at once (default: one a core)")
@@ -101,7 +100,9 @@ def add_home(command: argparse.ArgumentParser) -> None:
 
 
 def add_cache(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--cache", type=Path, metavar="DIR", help="where each node keeps its decoded pictures (default: cache in --home)")
+    command.add_argument(
+        "--cache", type=Path, dest="cache_dir", metavar="DIR", help="where each node keeps its decoded pictures (default: cache in --home)"
+    )
     command.add_argument(
         "--cache-gb", type=gigabytes, dest="cache_bytes", metavar="GB", help="what they may take (default: all but a tenth of the disk)"
     )
@@ -178,21 +179,9 @@ def run_sweep_command(arguments: argparse.Namespace, sweep: "Sweep | None") -> i
         sweep = sweep.model_copy(update={"shards": arguments.shards})
     if arguments.where is not None:
         sweep = sweep.model_copy(update={"where": arguments.where, "name": f"{sweep.name}-{filter_slug(arguments.where)}"})
-    options = RunOptions(
-        home=arguments.home,
-        trials=arguments.trials,
-        hours=arguments.hours,
-        concurrent=arguments.concurrent,
-        cpus_per_trial=arguments.cpus_per_trial,
-        gpus_per_trial=default_gpus() if arguments.gpus_per_trial is None else arguments.gpus_per_trial,
-        local=arguments.local,
-        control=control,
-        tracking=arguments.tracking,
-        storage=arguments.storage,
-        cache_dir=arguments.cache,
-        cache_bytes=arguments.cache_bytes,
-    )
-    result = run_sweep(sweep, options)
+    gpus = default_gpus() if arguments.gpus_per_trial is None else arguments.gpus_per_trial
+    given = {field.name: getattr(arguments, field.name) for field in fields(RunOptions)}
+    result = run_sweep(sweep, RunOptions(**given | {"control": control, "gpus_per_trial": gpus}))
     counts = result.counts
     total = counts["finished"] + counts["remaining"]
     ended = ", ".join(f"{counts[name]} {name}" for name in ("done", "pruned", "diverged", "failed") if counts[name])
@@ -213,7 +202,7 @@ def pack_command(arguments: argparse.Namespace) -> int:
     for word in arguments.column:
         field, equals, column = word.partition("=")
         if not equals or not field or not column:
-            raise TableError(f"--column: {word!r}; FIELD=COLUMN is needed, as in views=num_frozen_crops")
+            raise TableError(f"--column: {word!r}; FIELD=COLUMN is needed, as in views=num_views")
         columns[field] = column
     out = arguments.out or Path("data/shards") / arguments.table.resolve().parent.name
     with Progress(transient=True) as bar:
@@ -270,7 +259,7 @@ def report_command(arguments: argparse.Namespace) -> int:
     """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
     from peoria.report.build import report
 
-    report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache, cache_bytes=arguments.cache_bytes)
+    report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache_dir, cache_bytes=arguments.cache_bytes)
     return 0
 
 

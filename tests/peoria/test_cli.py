@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from peoria.cli import EXIT_USER_ERROR, main, parser
+from peoria.config.sweep import Sweep
 from peoria.records.folder import SweepFolder, TrialFolder
 from peoria.sweep.resources import RunOptions
-from peoria.sweep.run import run_sweep
+from peoria.sweep.run import SweepResult, run_sweep
 from shards.read.openings import openings
 from tests.helpers.small import small_sweep
 
@@ -149,6 +150,21 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
 
     net, _ = load_model(TrialFolder(tmp_path / "model"))
     assert set(load_file(tmp_path / "model" / "model.safetensors")) == set(net.state_dict())
+
+
+def test_every_flag_of_a_sweep_reaches_its_options(planted_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[RunOptions] = []
+
+    def fake(sweep: Sweep, options: RunOptions) -> SweepResult:
+        seen.append(options)
+        names = ("finished", "remaining", "fixed_remaining", "done", "pruned", "diverged", "failed")
+        return SweepResult(SweepFolder(tmp_path), dict.fromkeys(names, 0), {}, None)
+
+    monkeypatch.setattr("peoria.sweep.run.run_sweep", fake)
+    words = "--home h --cache c --cache-gb 2 --trials 3 --hours 4 --concurrent 5 --cpus-per-trial 6 --gpus-per-trial 0.5 --local --tracking off"
+    with pytest.raises(SystemExit):
+        main(small_sweep(planted_shards), [*words.split(), "--control", "plant-age", "--strength", "0.3", "--storage", "sqlite:///s.db"])
+    assert seen == [RunOptions(Path("h"), 3, 4.0, 5, 6, 0.5, True, "plant-age-0.3", "off", "sqlite:///s.db", Path("c"), 2_000_000_000)]
 
 
 def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
