@@ -241,8 +241,9 @@ def describe_command(arguments: argparse.Namespace) -> int:
     """The paper's Tables 1 and 2 and Figure 2 for a packed set, per split."""
     from shards.inspection.describe import describe, render_text, write_description
 
-    print(render_text(describe(arguments.shards)))
-    for path in write_description(arguments.shards, arguments.out or arguments.shards):
+    found = describe(arguments.shards)
+    print(render_text(found))
+    for path in write_description(arguments.shards, found, arguments.out or arguments.shards):
         print(path)
     return 0
 

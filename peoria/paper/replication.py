@@ -4,6 +4,7 @@ Labels are of train and val; of test nothing is read here, what is known of it c
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from peoria.records.selection import best_by_objective
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.tails import Tail, compare
-from shards.inspection.describe import COUNTS, pearson, summary
-from shards.inspection.histograms import SHOWN_VIEWS, linear_edges
+from shards.inspection.count_tables import COUNTS, CountTables
+from shards.inspection.histograms import SHOWN_VIEWS, ViewsHistogram
 from shards.labels import Labels
 
 MAX_POINTS = 200  # of a curve that is drawn
@@ -63,11 +64,12 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
     labels = _joined(train, val)
     columns = {name: column for name in COUNTS if (column := getattr(labels, name)) is not None}
     keep = kept_by_outlier_filter(labels, printed.OUTLIER_SD)
+    before, after = CountTables.of(columns), CountTables.of({name: column[keep] for name, column in columns.items()})
     by_key = {trial.key: trial for trial in trials}
     return {
         "pictures": {"train": len(train), "val": len(val)},
-        "table_1": _table_1(columns, keep),
-        "table_2": _table_2(columns, keep),
+        "table_1": _table_1(before, after),
+        "table_2": _table_2(columns, keep, before, after),
         "figure_1": _figure_1(train),
         "figure_2": _figure_2(labels.views),
         "figure_3": _losses(by_key.get("paper-classification"), "classification"),
@@ -84,37 +86,29 @@ def _joined(train: Labels, val: Labels) -> Labels:
     return Labels(**{name: both(name) for name in ("keys", "ids", "owners", *COUNTS)})
 
 
-def _table_1(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, Any]:
-    def row(column: np.ndarray) -> dict[str, Any]:
-        return summary(column) | {"sd_population": float(column.std())}
-
+def _table_1(before: CountTables, after: CountTables) -> dict[str, Any]:
     rows = [
         {
             "count": name,
             "paper": printed.TABLE_1[name]._asdict(),
-            "limit": float(column.mean() + printed.OUTLIER_SD * column.std()),
-            "before": row(column),
-            "after": row(column[keep]),
+            "limit": row.mean + printed.OUTLIER_SD * row.sd_population,
+            "before": asdict(row),
+            "after": asdict(after.table_1[name]),
         }
-        for name, column in columns.items()
+        for name, row in before.table_1.items()
     ]
-    return {"outlier_sd": printed.OUTLIER_SD, "num_before": len(keep), "num_after": int(keep.sum()), "rows": rows}
+    return {"outlier_sd": printed.OUTLIER_SD, "num_before": before.num_pictures, "num_after": after.num_pictures, "rows": rows}
 
 
-def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray) -> dict[str, Any]:
-    from scipy.stats import rankdata
-
-    def spearman(first: np.ndarray, second: np.ndarray) -> float | None:
-        return pearson(rankdata(first), rankdata(second))
-
+def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray, before: CountTables, after: CountTables) -> dict[str, Any]:
     rows = []
-    for pair, in_print in printed.TABLE_2.items():
+    for pair, pearson in before.table_2.items():
         first, second = pair.split()
-        if first in columns and second in columns:
-            before = columns[first], columns[second]
-            after = before[0][keep], before[1][keep]
-            found = {f"{how.__name__}_{when}": how(*both) for how in (pearson, spearman) for when, both in (("before", before), ("after", after))}
-            rows.append({"first": first, "second": second, "paper": in_print, **found})
+        row = {"first": first, "second": second, "paper": printed.TABLE_2[pair], "pearson_before": pearson, "pearson_after": after.table_2[pair]}
+        for when, rows_of in (("before", slice(None)), ("after", keep)):
+            varies = row[f"pearson_{when}"] is not None
+            row[f"spearman_{when}"] = metrics.spearman(columns[first][rows_of], columns[second][rows_of]) if varies else None
+        rows.append(row)
     return {"rows": rows}
 
 
@@ -133,8 +127,7 @@ def _figure_1(train: Labels) -> dict[str, Any]:
 
 
 def _figure_2(views: np.ndarray) -> dict[str, Any]:
-    shown = views[views <= SHOWN_VIEWS]
-    edges = linear_edges(views)
+    histogram = ViewsHistogram.of(views)
     values, num = np.unique(views[views >= 1], return_counts=True)
     share = np.cumsum(num[::-1])[::-1] / len(views)
     spaced = np.geomspace(values[0], values[-1], MAX_POINTS) if len(values) else np.empty(0)
@@ -145,11 +138,11 @@ def _figure_2(views: np.ndarray) -> dict[str, Any]:
     except PeoriaError as error:
         why = str(error)
     return {
-        "num": len(views),
+        "num": histogram.num,
         "shown_views": SHOWN_VIEWS,
-        "num_beyond": len(views) - len(shown),
-        "edges": edges.tolist(),
-        "heights": np.histogram(shown, edges)[0].tolist(),
+        "num_beyond": histogram.num_beyond,
+        "edges": histogram.edges.tolist(),
+        "heights": histogram.heights.tolist(),
         "ccdf": [{"views": int(values[i]), "share": float(share[i])} for i in places],
         "fits": fits,
         "why_no_fit": why,

@@ -11,15 +11,14 @@ import numpy as np
 
 from shards.errors import DamagedShardError, ShardsError
 from shards.files import write_atomic
-from shards.inspection.histograms import draw
+from shards.inspection.count_tables import COUNTS, CountTables
+from shards.inspection.histograms import ViewsHistogram, draw
 from shards.manifest import LEDGER, NEAR_DUPLICATES, SPLITS
 from shards.read.openings import TestOpening
 from shards.read.shard_set import ShardSet
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-COUNTS = ("views", "favorites", "comments")
 
 
 def describe(root: Path) -> dict[str, Any]:
@@ -99,10 +98,10 @@ def render_text(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_description(root: Path, out: Path) -> list[Path]:
-    """Writes describe.json, describe.txt and describe.png (the paper's Figure 2) into ``out``. Raises ShardsError and DamagedShardError."""
-    found = describe(root)
-    views = ShardSet(root).table["views"].to_numpy()
+def write_description(root: Path, found: dict[str, Any], out: Path) -> list[Path]:
+    """Writes describe.json, describe.txt and describe.png (the paper's Figure 2) into ``out``, ``found`` being `describe` of ``root``. Raises
+    ShardsError and DamagedShardError."""
+    views = ViewsHistogram.of(ShardSet(root).table["views"].to_numpy())
     files = {
         "describe.json": (json.dumps(found, sort_keys=True, indent=1, allow_nan=False) + "\n").encode(),
         "describe.txt": render_text(found).encode(),
@@ -117,7 +116,7 @@ def write_description(root: Path, out: Path) -> list[Path]:
 
 
 def _part(table: "pa.Table", num_all: int) -> dict[str, Any]:
-    counts = {name: table[name].to_numpy() for name in COUNTS if name in table.column_names}
+    tables = CountTables.of({name: table[name].to_numpy() for name in COUNTS if name in table.column_names})
     owners = Counter(owner for owner in table["owner"].to_pylist() if owner)
     return {
         "num_pictures": len(table),
@@ -125,30 +124,11 @@ def _part(table: "pa.Table", num_all: int) -> dict[str, Any]:
         "num_owners": len(owners),
         "num_unknown_owners": len(table) - owners.total(),
         "largest_owner_share": max(owners.values()) / len(table) if owners else None,
-        "counts": {name: summary(column) for name, column in counts.items()},
-        "correlations": {
-            f"{first} {second}": pearson(counts[first], counts[second])
-            for i, first in enumerate(counts)
-            for second in list(counts)[i + 1 :]
+        "counts": {
+            name: {"mean": row.mean, "sd": row.sd, "max": row.max, "share_zero": row.share_zero} for name, row in tables.table_1.items()
         },
+        "correlations": tables.table_2,
     }  # fmt: skip
-
-
-def summary(column: np.ndarray) -> dict[str, Any]:
-    """A row of the paper's Table 1 for counts [N]; ``sd`` with n − 1, null of one count."""
-    return {
-        "mean": float(column.mean()),
-        "sd": float(column.std(ddof=1)) if len(column) > 1 else None,
-        "max": int(column.max()),
-        "share_zero": float((column == 0).mean()),
-    }
-
-
-def pearson(first: np.ndarray, second: np.ndarray) -> float | None:
-    """Correlation of two columns [N]; None where one does not vary."""
-    if len(first) < 2 or first.min() == first.max() or second.min() == second.max():
-        return None
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _num_pairs(shard_set: ShardSet) -> dict[str, int] | None:

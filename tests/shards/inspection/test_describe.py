@@ -12,8 +12,9 @@ import pytest
 from PIL import Image
 
 from shards.errors import DamagedShardError, ShardsError, TestSplitClosedError
+from shards.inspection.count_tables import CountSummary, CountTables
 from shards.inspection.describe import describe, near_duplicates, render_text, write_description
-from shards.inspection.histograms import draw
+from shards.inspection.histograms import ViewsHistogram, draw
 from shards.manifest import Manifest
 from shards.pack.pack import pack
 from shards.read.openings import open_test
@@ -90,7 +91,7 @@ def test_a_table_without_favourites_comments_and_owners_is_described(
     assert total["num_unknown_owners"] == 2
     assert total["largest_owner_share"] is None
     assert "Pearson" not in render_text(found)
-    assert [path.name for path in write_description(tmp_path / "set", tmp_path / "out")] == ["describe.json", "describe.txt", "describe.png"]
+    assert [path.name for path in write_description(tmp_path / "set", found, tmp_path / "out")] == ["describe.json", "describe.txt", "describe.png"]
 
 
 def test_a_count_that_does_not_vary_has_no_correlation(packed_once: Path) -> None:
@@ -100,21 +101,42 @@ def test_a_count_that_does_not_vary_has_no_correlation(packed_once: Path) -> Non
 
 
 def test_the_files_hold_the_description(packed_once: Path, tmp_path: Path) -> None:
-    paths = write_description(packed_once, tmp_path / "new")
-    assert json.loads(paths[0].read_text()) == describe(packed_once)
-    assert paths[1].read_text() == render_text(describe(packed_once))
+    found = describe(packed_once)
+    paths = write_description(packed_once, found, tmp_path / "new")
+    assert json.loads(paths[0].read_text()) == found
+    assert paths[1].read_text() == render_text(found)
     with Image.open(paths[2]) as picture:
         assert picture.format == "PNG"
         assert picture.width > 1000
         assert len(np.unique(np.asarray(picture.convert("L")))) > 20
     first = paths[2].read_bytes()
-    write_description(packed_once, tmp_path / "new")
+    write_description(packed_once, describe(packed_once), tmp_path / "new")
     assert paths[2].read_bytes() == first
+
+
+def test_a_single_picture_has_neither_sd_nor_correlation() -> None:
+    found = CountTables.of({"views": np.array([7]), "favorites": np.array([0])})
+    assert found == CountTables(
+        1, {"views": CountSummary(7.0, None, 0.0, 7, 0.0), "favorites": CountSummary(0.0, None, 0.0, 0, 1.0)}, {"views favorites": None}
+    )
+    varied = CountTables.of({"views": np.array([7, 9]), "favorites": np.array([0, 1])})
+    assert varied.table_2 == {"views favorites": pytest.approx(1.0)}
+
+
+def test_each_picture_is_in_a_bin_beyond_or_unseen() -> None:
+    found = ViewsHistogram.of(np.array([0, 0, 1, 2000, 2001, 9000]))
+    assert (found.num, found.num_beyond, found.num_unseen, found.mean) == (6, 2, 2, 13_002 / 6)
+    assert found.heights[0] == 3
+    assert found.heights[-1] == 1  # the last edge is in
+    assert found.heights.sum() + found.num_beyond == found.num
+    assert (found.edges[0], found.edges[-1]) == (0, 2000)
+    assert (found.densities > 0).sum() == 4 - 1  # 2,000 and 2,001 share a bin
+    assert found.log_middles[0] == 1
 
 
 @pytest.mark.parametrize("views", [[0], [1], [0, 0, 5], [320_000], [*range(3000)]])
 def test_any_counts_can_be_drawn(views: list[int]) -> None:
-    assert Image.open(io.BytesIO(draw(np.array(views)))).format == "PNG"
+    assert Image.open(io.BytesIO(draw(ViewsHistogram.of(np.array(views))))).format == "PNG"
 
 
 def test_views_beyond_the_papers_axis_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,14 +150,14 @@ def test_views_beyond_the_papers_axis_are_counted(monkeypatch: pytest.MonkeyPatc
         return annotate(self, text, *args, **options)
 
     monkeypatch.setattr(Axes, "annotate", noted)
-    draw(np.array([0, 0, 1, 2000, 2001, 9000]))
+    draw(ViewsHistogram.of(np.array([0, 0, 1, 2000, 2001, 9000])))
     assert "2 of 6 images with more than 2,000 views are not shown" in notes
 
 
 def test_damage_and_a_bad_folder_are_named(packed: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ShardsError, match=r"file: .*; a folder that can be written to"):
-        write_description(packed, tmp_path / "file")
+        write_description(packed, describe(packed), tmp_path / "file")
     (packed / "labels.parquet").unlink()
     with pytest.raises(DamagedShardError, match=r"labels.parquet: .*No such file"):
         describe(packed)
