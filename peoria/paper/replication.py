@@ -16,6 +16,7 @@ from peoria.records.selection import best_by_objective
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.tails import Tail, compare
+from peoria.verdict.sentences import tail_laws
 from shards.inspection.count_tables import COUNTS, CountTables
 from shards.inspection.histograms import SHOWN_VIEWS, ViewsHistogram
 from shards.labels import Labels
@@ -48,7 +49,7 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
             are nearest to the mean. {"mean_views", "paper": {"average", "most_viewed"}} beside them.
         ``figure_2``: {"num", "shown_views", "num_beyond", "edges" [B + 1], "heights" [B] (pictures, the last bin's right edge included), "ccdf":
             [{"views", "share" (of pictures with at least so many views)}], "fits", "why_no_fit"}. Two fits where there are enough counts: from one
-            view on, and from the xmin of the smallest KS distance; each is `tails.Tail` (``sentence`` says which law fits better) with "curve":
+            view on, and from the xmin of the smallest KS distance; each is `tails.Tail` with "sentence" (which law fits better) and "curve":
             [{"views", "power_law", "lognormal"}], shares as in ccdf.
         ``figure_3``, ``figure_4``: the training loss of the classification and of the hybrid trial with the paper's settings; None where the sweep
             has none. {"trial", "label", "status", "window_of_paper", "window" (iterations; the paper's, of a short run a tenth of it),
@@ -153,7 +154,7 @@ def _fit(tail: Tail, views: np.ndarray) -> dict[str, Any]:
     x = np.unique(np.round(np.geomspace(tail.xmin, views.max(), MAX_POINTS)))
     power, lognormal = tail.ccdf(x)
     curve = [{"views": int(a), "power_law": float(b), "lognormal": float(c)} for a, b, c in zip(x, power, lognormal, strict=True)]
-    return {**tail.plain(), "curve": curve}
+    return {**tail.plain(), "sentence": tail_laws(tail.better, tail.z, tail.p), "curve": curve}
 
 
 def _losses(trial: TrialRecord | None, task: str) -> dict[str, Any] | None:

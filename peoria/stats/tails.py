@@ -36,7 +36,6 @@ class Tail:
     z: float  # Vuong's statistic, above 0 where the lognormal fits better
     p: float  # two-sided
     better: str | None  # "lognormal", "power law", or None: cannot be told apart
-    sentence: str
 
     def plain(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,13 +80,8 @@ def compare(counts: np.ndarray, xmin: int | None = None) -> Tail:
     better = None if p >= LEVEL else "lognormal" if z > 0 else "power law"
     return Tail(
         num_counts=num_counts, xmin=int(low), xmin_chosen=xmin is None, num=int(n), exponent=exponent, ks=_ks(x, num, low, exponent), mu=mu,
-        sigma=sigma, mu_at_bound=mu < 1e-6, ratio=n * mean, z=z, p=p, better=better, sentence=_sentence(better, z, p),
+        sigma=sigma, mu_at_bound=mu < 1e-6, ratio=n * mean, z=z, p=p, better=better,
     )  # fmt: skip
-
-
-def _sentence(better: str | None, z: float, p: float) -> str:
-    numbers = f"(z = {z:.1f}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
-    return f"a {better} fits better {numbers}" if better else f"a lognormal and a power law cannot be told apart {numbers}"
 
 
 def _log_power(x: np.ndarray, xmin: float, exponent: float) -> np.ndarray:

@@ -203,3 +203,9 @@ def _explained(found: dict[str, Any]) -> str:
 def _not_held(found: dict[str, Any]) -> str:
     """What these data do not hold fixed."""
     return " and ".join(what for key, what in (("given_age", "age"), ("within_owner", "owner fame")) if key not in found)
+
+
+def tail_laws(better: str | None, z: float, p: float) -> str:
+    """Which law fits the tail of views better, of the numbers of `stats.tails.Tail`."""
+    numbers = f"(z = {z:.1f}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
+    return f"a {better} fits better {numbers}" if better else f"a lognormal and a power law cannot be told apart {numbers}"

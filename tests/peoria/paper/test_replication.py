@@ -12,6 +12,7 @@ from scipy.stats import spearmanr
 from peoria.paper.replication import remade
 from peoria.records.schema import TrialOutcome
 from peoria.records.trials import read_trials
+from peoria.verdict.sentences import tail_laws
 from shards.labels import Labels
 from tests.helpers.sweep_folder import WrittenSweep
 
@@ -64,6 +65,11 @@ def sweep(tmp_path: Path) -> WrittenSweep:
     for key, (status, objective, metrics) in outcomes.items():
         TrialOutcome(status=status, objective=objective, metrics=metrics, ended_at=1.0).write(folder.folder.trial(key).outcome)
     return folder
+
+
+def test_what_is_said_of_a_tail() -> None:
+    assert tail_laws("power law", -2.04, 0.0413) == "a power law fits better (z = -2.0, p = 0.041)"
+    assert tail_laws(None, 0.0, 1.0) == "a lognormal and a power law cannot be told apart (z = 0.0, p = 1.000)"
 
 
 def test_everything_is_plain_json(splits: tuple[Labels, Labels], sweep: WrittenSweep) -> None:
@@ -125,7 +131,7 @@ def test_figure_2_holds_all_counts_and_both_laws(splits: tuple[Labels, Labels]) 
     whole, tail = found["fits"]
     assert (whole["xmin"], whole["xmin_chosen"], tail["xmin_chosen"]) == (1, False, True)
     assert whole["better"] == "lognormal"
-    assert "a lognormal fits better" in whole["sentence"]
+    assert whole["sentence"] == f"a lognormal fits better (z = {whole['z']:.1f}, p < 0.001)"
     at = {point["views"]: point for point in whole["curve"]}
     assert at[1]["lognormal"] == pytest.approx((views >= 1).mean())
     assert at[1]["power_law"] == at[1]["lognormal"]

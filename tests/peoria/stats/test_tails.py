@@ -30,8 +30,7 @@ def test_a_lognormal_wins_on_its_own_counts() -> None:
     assert found.better == "lognormal"
     assert (found.mu, found.sigma) == pytest.approx((4.1, 1.33), rel=0.02)
     assert found.z > 50
-    assert found.sentence.startswith("a lognormal fits better (z = ")
-    assert found.sentence.endswith("p < 0.001)")
+    assert found.p < 0.001
     assert compare(power_law(20_000, 2.5), 1).better == "power law"  # the same test on the other law
 
 
@@ -64,7 +63,7 @@ def test_few_counts_of_a_far_tail_tell_nothing() -> None:
     found = compare(lognormal(1000), 450)
     assert found.num < 100
     assert found.better is None
-    assert found.sentence.startswith("a lognormal and a power law cannot be told apart (z = ")
+    assert found.p > 0.05
     assert compare(lognormal(1000), 1).better == "lognormal"  # all of them do
 
 
@@ -105,7 +104,7 @@ def test_400_000_counts_and_plain_values() -> None:
     found = compare(lognormal(400_000))
     assert found.better == "lognormal"
     assert found.num_counts == 400_000
-    assert json.loads(json.dumps(found.plain(), allow_nan=False))["sentence"] == found.sentence
+    assert json.loads(json.dumps(found.plain(), allow_nan=False)) == found.plain()
     order = np.random.default_rng(0).permutation(400_000)
     assert compare(lognormal(400_000)[order]) == found
 
