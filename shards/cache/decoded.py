@@ -37,11 +37,6 @@ def decoded(shard_set: ShardSet, split: str, folder: Path, opening: TestOpening 
     return built_once(path, np.uint8, _shape(shard_set, split), decode, what=about["what"], source=about["source"], budget_bytes=budget_bytes)
 
 
-def cache_path(shard_set: ShardSet, split: str, folder: Path) -> Path:
-    """Named by the digests of the split's own shards: the same pictures split in another way are another file."""
-    return _copy_of(shard_set, split, folder)[0]
-
-
 @dataclass(frozen=True)
 class CacheForecast:
     """Whether a split's decoded copy is there or could be."""
@@ -76,6 +71,8 @@ def _shape(shard_set: ShardSet, split: str) -> tuple[int, ...]:
 
 
 def _copy_of(shard_set: ShardSet, split: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+    """Where a split's decoded pictures lie and what its sidecar says. Named by the digests of the split's own shards: the same pictures split in
+    another way are another file."""
     digests = "\n".join(shard.sha256 for shard in shard_set.manifest.of_split([split]))
     source = hashlib.sha256(digests.encode()).hexdigest()
     return folder / f"{source[:16]}-{split}.u8", describe(np.uint8, _shape(shard_set, split), f"the decoded {split} pictures", source)

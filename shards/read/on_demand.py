@@ -47,39 +47,23 @@ class ShardReader:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def read(self, rows: np.ndarray, out: np.ndarray) -> np.ndarray:
-        """Fills the first ``len(rows)`` pictures of ``out`` (uint8 [≥ n, side, side, 3], contiguous) and returns them; any rows, in any order."""
-        assert out.dtype == np.uint8, out.dtype
-        assert out.shape[1:] == (self.side_px, self.side_px, 3), out.shape
-        assert out.flags.c_contiguous
-        assert len(rows) <= len(out), (len(rows), len(out))
-        pictures = np.asarray(out)
-        self._run(rows, lambda i, jpeg: decode_picture(jpeg, pictures[i]))
-        return out[: len(rows)]
-
     def visit(self, rows: np.ndarray, use: Use) -> None:
-        """Calls ``use(i, picture)`` once for each of ``rows``, in the thread that decoded it; the picture is that thread's own and lives until
-        ``use`` returns. Where only a part is wanted, this saves writing the whole."""
-
-        def one(i: int, jpeg: memoryview) -> str:
-            if not hasattr(self._own, "picture"):
-                self._own.picture = np.empty((self.side_px, self.side_px, 3), np.uint8)
-            problem = decode_picture(jpeg, self._own.picture)
-            if not problem:
-                use(i, self._own.picture)
-            return problem
-
-        self._run(rows, one)
-
-    def _run(self, rows: np.ndarray, one: Callable[[int, memoryview], str]) -> None:
-        """Calls ``one`` with each place in ``rows`` and the JPEG there."""
+        """Calls ``use(i, picture)`` once for each of ``rows`` (int [n], in any order, repeated or not), in the thread that decoded it; the picture is
+        that thread's own and lives until ``use`` returns. Where only a part is wanted, this saves writing the whole."""
         rows = np.asarray(rows)
         shards, begins = self._shard[rows].tolist(), self._offset[rows].tolist()  # at once: a number from an array costs more than one from a list
         ends = (self._offset[rows] + self._size[rows]).tolist()
 
+        def one(i: int) -> str:
+            if not hasattr(self._own, "picture"):
+                self._own.picture = np.empty((self.side_px, self.side_px, 3), np.uint8)
+            problem = decode_picture(self._data[shards[i]][begins[i] : ends[i]], self._own.picture)
+            if not problem:
+                use(i, self._own.picture)
+            return problem
+
         def part(start: int, stop: int) -> list[tuple[int, str]]:
-            places = range(start, min(stop, len(rows)))
-            return [(i, problem) for i in places if (problem := one(i, self._data[shards[i]][begins[i] : ends[i]]))]
+            return [(i, problem) for i in range(start, min(stop, len(rows))) if (problem := one(i))]
 
         if self._pool is None:
             problems = part(0, len(rows))

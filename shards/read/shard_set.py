@@ -1,9 +1,8 @@
 """A packed set as arrays: labels, and decoded pictures in the same order. Nothing damaged is handed out, and no test row without an opening."""
 
 import hashlib
-import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import chain
@@ -97,29 +96,6 @@ class ShardSet:
                     parts = [slice(start, start + TASK_PICTURES) for start in range(0, len(names), TASK_PICTURES)]
                     raise_problems(path, zip(names, chain.from_iterable(pool.map(fill, parts)), strict=True))
         refuse_left(self.root, split, places)
-
-    def stream(self, split: str, opening: TestOpening | None = None) -> Iterator[tuple[str, np.ndarray, dict[str, object]]]:
-        """(key, RGB uint8 [side, side, 3], the picture's JSON) one after another, in the order of the shards, by webdataset's own reader.
-
-        For shards that cannot be mapped. The files are opened here, never by webdataset, whose addresses may be shell commands; and its
-        default decoders, which unpickle, are not used. Raises TestSplitClosedError and DamagedShardError.
-        """
-        self.check_open(split, opening)
-        return self._stream(split)
-
-    def _stream(self, split: str) -> Iterator[tuple[str, np.ndarray, dict[str, object]]]:
-        from webdataset.tariterators import group_by_keys, tar_file_expander
-
-        self.verify_files([split])
-        for shard in self.manifest.of_split([split]):
-            path = shard_path(self.root, shard)
-            with path.open("rb") as file:
-                for sample in group_by_keys(tar_file_expander([{"url": str(path), "stream": file}])):
-                    if not {"jpg", "json"} <= sample.keys():
-                        raise DamagedShardError(f"{path}: {sample['__key__']} has {', '.join(sample)}; jpg and json")
-                    picture = np.empty((self.side_px, self.side_px, 3), np.uint8)
-                    raise_problems(path, [(sample["__key__"], decode_picture(sample["jpg"], picture))])
-                    yield sample["__key__"], picture, json.loads(sample["json"])
 
     def _problem(self, shard: Shard) -> str:
         """What is wrong with the whole file, "" for nothing; by plain reads, for it may lie where nothing can be mapped."""

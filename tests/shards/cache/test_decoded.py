@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shards.cache.decoded import cache_path, decoded, forecast
+from shards.cache.decoded import decoded, forecast
 from shards.cache.files import copies, sidecar_path
 from shards.cache.mapped import built_once
 from shards.errors import DamagedShardError, NoRoomError, ShardsError, TestSplitClosedError
@@ -46,8 +46,7 @@ def test_the_cache_holds_the_decoded_pictures_and_is_read_only(packed_once: Path
     shard_set = ShardSet(packed_once)
     pictures = decoded(shard_set, "train", tmp_path / "new" / "folder")
     assert (pictures == _direct(shard_set, "train")).all()
-    path = cache_path(shard_set, "train", tmp_path / "new" / "folder")
-    assert path.name.endswith("-train.u8")
+    path = next((tmp_path / "new" / "folder").glob("*-train.u8"))
     assert path.stat().st_size == pictures.size
     with pytest.raises(ValueError, match="read-only"):
         pictures[0] = 0
@@ -63,16 +62,16 @@ def test_a_second_reader_decodes_nothing(packed: Path, tmp_path: Path) -> None:
 
 def test_a_cache_of_the_wrong_size_is_built_again(packed_once: Path, tmp_path: Path) -> None:
     shard_set = ShardSet(packed_once)
-    path = cache_path(shard_set, "train", tmp_path)
-    path.write_bytes(b"torn")
+    decoded(shard_set, "train", tmp_path)
+    next(tmp_path.glob("*-train.u8")).write_bytes(b"torn")
     assert (decoded(shard_set, "train", tmp_path) == _direct(shard_set, "train")).all()
 
 
 @pytest.mark.parametrize("change", [{"source": "0" * 64}, {"dtype": "<u2"}, None])
 def test_a_cache_that_its_sidecar_does_not_vouch_for_is_built_again(packed_once: Path, tmp_path: Path, change: dict[str, str] | None) -> None:
     shard_set = ShardSet(packed_once)
-    path = cache_path(shard_set, "train", tmp_path)
     expected = decoded(shard_set, "train", tmp_path).copy()
+    path = next(tmp_path.glob("*-train.u8"))
     said = json.loads(sidecar_path(path).read_text())
     assert said["bytes"] == expected.nbytes
     assert said["num"] == len(expected)
@@ -98,12 +97,12 @@ def test_a_damaged_shard_leaves_no_cache(packed: Path, tmp_path: Path) -> None:
 
 def test_other_shards_of_the_same_pictures_are_another_cache(packed: Path, tmp_path: Path) -> None:
     shard_set = ShardSet(packed)
-    assert cache_path(shard_set, "train", tmp_path) != cache_path(shard_set, "val", tmp_path)
+    decoded(shard_set, "train", tmp_path)
+    assert [found.there for found in forecast(shard_set, ["train", "val"], tmp_path)] == [True, False]
     shards = list(shard_set.manifest.shards)
     shards[0] = shards[0].model_copy(update={"sha256": "0" * 64})
-    before = cache_path(shard_set, "train", tmp_path)
     shard_set.manifest = shard_set.manifest.model_copy(update={"shards": tuple(shards)})
-    assert cache_path(shard_set, "train", tmp_path) != before
+    assert not forecast(shard_set, ["train"], tmp_path)[0].there
 
 
 def test_the_test_split_stays_closed_even_when_it_is_cached(packed: Path, tmp_path: Path) -> None:
@@ -204,7 +203,8 @@ def test_another_process_holds_as_well(packed_once: Path, tmp_path: Path) -> Non
         process.kill()
     assert [copy.in_use for copy in copies(tmp_path)] == [False]  # a killed process holds nothing
     decoded(ShardSet(packed_once), "train", tmp_path, budget_bytes=45 * 196_608)
-    assert _files(tmp_path) == {cache_path(ShardSet(packed_once), "train", tmp_path).name}
+    assert len(_files(tmp_path)) == 1
+    assert forecast(ShardSet(packed_once), ["train"], tmp_path)[0].there
 
 
 def test_nothing_goes_where_it_would_not_help(tmp_path: Path) -> None:
