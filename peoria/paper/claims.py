@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from peoria.config.paper_recipe import PAPER, Setting
 from peoria.paper import arithmetic, printed
 from peoria.paper.printed import HYBRID, ITERATIONS, NUM_ANALYSED, NUM_COLLECTED, NUM_FAVORITED, NUM_REMOVED, NUM_TEST, REGRESSION, TABLE_1, TABLE_2
 from peoria.stats import metrics
@@ -264,7 +265,23 @@ def generated() -> str:
         lines += [f"| {claim.where} | “{claim.quote}” | {claim.arithmetic} | **{claim.verdict}** |" for claim in listed]
         if theme == "Regression":
             lines += ["", *_readings(), "", *_passes()]
+    lines += ["", "### Settings", "", *_settings()]
     return "\n".join(lines) + "\n"
+
+
+def _settings() -> list[str]:
+    """A row for each setting of the paper's recipe, that of several experiments once."""
+    experiments: dict[tuple[str, Setting], list[str]] = {}
+    for task, settings in PAPER.items():
+        for name, setting in settings.items():
+            experiments.setdefault((name, setting), []).append(task)
+    lines = ["What a trial with the paper's settings is trained with, and which of it the paper states.", ""]
+    lines += ["| setting | value | experiment | stated or assumed | by |", "|---|---|---|---|---|"]
+    for (name, setting), tasks in sorted(experiments.items(), key=lambda item: -len(item[1])):
+        number = f"{setting.value:g}" if isinstance(setting.value, float) else f"{setting.value:,}" if isinstance(setting.value, int) else ""
+        of, said = "all" if len(tasks) == len(PAPER) else ", ".join(tasks), "stated" if setting.stated else "assumed"
+        lines.append(f"| {name} | {_set(number) or setting.value} | {of} | {said} | {setting.where} |")
+    return lines
 
 
 def _readings() -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from peoria.config.paper_recipe import PAPER
 from peoria.paper import arithmetic, printed
 from peoria.paper.claims import BEGIN, END, PAGE, claims, filled, generated
 from peoria.stats.metrics import half_mse
@@ -18,6 +19,14 @@ def test_the_page_is_what_the_arithmetic_says() -> None:
     assert filled(page) == page, "python -m peoria.paper.claims writes it anew"
     changed = page.replace("986,429", "986,428")
     assert changed != page == filled(changed)  # a number that was changed by hand would be noticed
+
+
+def test_each_setting_of_the_recipe_is_listed_as_stated_or_assumed() -> None:
+    page = generated()
+    assert "| batch_size | 50 | all | assumed | Caffe's recipe; the paper gives none" in page
+    assert "| learning_rate | 1e-8 | regression | stated | section 4.1" in page
+    for settings in PAPER.values():
+        assert all(f"| {name} |" in page and setting.where in page for name, setting in settings.items())
 
 
 def test_no_number_stands_outside_the_generated_part() -> None:
