@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
-import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from peoria.config.paper_recipe import paper_points
 from peoria.config.sweep import Sweep
 from peoria.config.trial import TrialConfig, trial_label
+from peoria.data.streams import SweepStream, derived_seed
 from peoria.records.folder import SweepFolder, TrialFolder
 from peoria.records.points import Curve, point_lines, read_points
 from peoria.records.schema import Purpose, TrialOutcome, TrialStart, TrialStatus
@@ -164,7 +164,7 @@ class TrialStore:
         stored = trial.user_attrs.get("config")
         if stored is None:
             point = self.sweep.space.suggest(trial) if searched else paper_points(self.sweep.space.task, self.sweep.shared)[key]
-            seed = int(np.random.SeedSequence((self.sweep.seed, trial.number, int(not searched))).generate_state(1)[0])
+            seed = derived_seed(self.sweep.seed, trial.number, SweepStream.SEARCHED if searched else SweepStream.FIXED)
             config = self.sweep.trial(point, seed=seed, threads=self.threads)
             trial.set_user_attr("config", config.model_dump(mode="json"))
         else:
