@@ -3,7 +3,6 @@
 import hashlib
 import json
 import time
-from typing import Any
 
 from peoria.config.sweep import Sweep
 from peoria.data.filters import filtered_identity, filtered_labels
