@@ -7,7 +7,7 @@ from peoria.config.trial import TrialConfig
 
 
 def rungs(config: TrialConfig, reduction_factor: int) -> tuple[int, ...]:
-    """Steps at which trials are compared, ascending: the first evaluations at or after length / factor^k."""
+    """The rungs of successive halving: pictures seen where trials are compared, ascending; the first evaluations at or after length / factor^k."""
     points = config.evaluation_points()
     found: set[int] = set()
     wanted = config.pictures / reduction_factor
@@ -20,7 +20,7 @@ def rungs(config: TrialConfig, reduction_factor: int) -> tuple[int, ...]:
 
 
 class RungPruner(optuna.pruners.BasePruner):
-    """Asynchronous successive halving (Li et al. 2020, arXiv 1810.05934) as a pure function of the stored values.
+    """Asynchronous successive halving (ASHA; Li et al. 2020, arXiv 1810.05934) as a pure function of the stored values.
 
     At a rung, the best ``1/reduction_factor`` of all trials that have reached it go on; fewer trials than ``reduction_factor`` all go on.
     Optuna's own pruner keeps in the storage that a rung was passed before it answers, so a kill in between would let a bad trial go on.

@@ -1,15 +1,14 @@
-"""How Optuna draws and prunes for a sweep, so that a kill at any instant changes neither."""
+"""TPE for a sweep: seeded so that a kill at any instant changes no draw, from finished trials kept in memory."""
 
 import bisect
-import warnings
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.samplers._tpe.sampler import default_gamma
-from optuna.search_space.group_decomposed import _SearchSpaceGroup
+
+# Not public, so pyproject.toml admits one minor version of Optuna. All else about the sampler is public; with the public TPESampler in place of these
+# a draw around the 1,000th trial costs three times as much, for it reads and sorts all trials for each group of parameters.
+from optuna.samplers._tpe.sampler import _ParzenEstimator, _ParzenEstimatorParameters, default_gamma, default_weights
 from optuna.trial import FrozenTrial, TrialState
 
 from peoria.config.sweep import Sweep
@@ -17,9 +16,13 @@ from peoria.data.streams import SweepStream, derived_seed
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
 
+# As in Optuna's TPESampler where nothing is said.
+NUM_CANDIDATES = 24
+PARZEN = _ParzenEstimatorParameters(prior_weight=1.0, consider_magic_clip=True, consider_endpoints=False, weights=default_weights, multivariate=True)
+
 
 class FinishedTrials:
-    """What TPE looks at of the trials that have ended, kept from trial to trial: Optuna's own reads and sorts all of them for each parameter."""
+    """The finished trials as TPE sees them, kept from trial to trial: Optuna's own reads and sorts all of them for each group of parameters."""
 
     def __init__(self) -> None:
         self._ranked: list[tuple[int, float, float, int]] = []  # best first; the number comes last
@@ -31,7 +34,7 @@ class FinishedTrials:
         return len(self._ranked)
 
     def add(self, trial: FrozenTrial) -> None:
-        """A trial that Optuna knows as COMPLETE or PRUNED."""
+        """Adds a trial that Optuna knows as COMPLETE or PRUNED."""
         rank: tuple[int, float, float]
         if trial.state == TrialState.COMPLETE:
             assert trial.value is not None
@@ -54,71 +57,85 @@ class FinishedTrials:
             self._values = {name: np.append(column, more) for name, column in self._values.items()}
             self._size += len(more)
 
-    def calculate(self, study: optuna.Study, use_cache: bool) -> _SearchSpaceGroup:
-        """The parameters in groups that are drawn together, in the order in which going through all trials by number would find them."""
-        group = _SearchSpaceGroup()
-        for _, space in sorted(self._spaces.values(), key=lambda found: found[0]):
-            group.add_distributions(space)
-        return group
+    def groups(self) -> list[Distributions]:
+        """The parameters in groups that are drawn together: each is whole in every trial, or not there at all.
 
-    def split(self, names: Iterable[str], running: dict[int, list[float]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The values of the best trials and of all others, by number of trial.
+        They come in the order in which going through all trials by number would find them, their parameters by name, without those of one value.
+        """
+        found: list[Distributions] = []
+        for _, space in sorted(self._spaces.values(), key=lambda first: first[0]):
+            parts = [{name: group[name] for name in group if (name in space) == inside} for group in found for inside in (True, False)]
+            known = {name for group in found for name in group}
+            found = [part for part in (*parts, {name: space[name] for name in space if name not in known}) if part]
+        groups = [{name: group[name] for name in sorted(group) if not group[name].single()} for group in found]
+        return [group for group in groups if group]
+
+    def split(self, space: Distributions, running: dict[int, dict[str, Any]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """The values of the best trials and of all others, float64 [trials with all of ``space``] for each parameter, by number of trial.
 
         Args:
-            running: the values of trials that have not ended, by number; they count among the others.
+            running: parameters of the trials that have not ended, by number; they count among the others.
         """
         self._make_room(max(running, default=0))
-        values = np.array([self._values.get(name, np.full(self._size, np.nan)) for name in names])  # [parameter, trial]
-        for number, point in running.items():
-            values[:, number] = point
+        values = np.array([self._values.get(name, np.full(self._size, np.nan)) for name in space])  # [parameter, trial]
+        for number, params in running.items():
+            if space.keys() <= params.keys():
+                values[:, number] = [distribution.to_internal_repr(params[name]) for name, distribution in space.items()]
         best = np.zeros(self._size, bool)
         best[[number for *_, number in self._ranked[: default_gamma(len(self))]]] = True
         there = ~np.isnan(values).any(axis=0)
-        below, above = ({name: column[rows] for name, column in zip(names, values, strict=True)} for rows in (there & best, there & ~best))
+        below, above = ({name: column[rows] for name, column in zip(space, values, strict=True)} for rows in (there & best, there & ~best))
         return below, above
 
 
-class TrialSampler(optuna.samplers.TPESampler):
-    """TPE over the joint space of a task, seeded for each trial by its number, and by the parameter's name where one is drawn alone.
+class TrialSampler(optuna.samplers.BaseSampler):
+    """TPE (tree-structured Parzen estimator) over the joint space of a task, seeded for each trial by its number, and by the parameter's name where
+    one is drawn alone.
 
-    So a trial whose drawing was cut short by a kill gets the rest of what it would have got. It draws what Optuna's own would draw with that seed,
-    but from ``finished``, to which whoever tells Optuna of a trial's end adds it; so that its time hardly grows with the sweep.
+    So a trial whose drawing was cut short by a kill gets the rest of what it would have got. It draws what Optuna's ``TPESampler(multivariate=True,
+    group=True)`` would draw with that seed, but from ``finished``, to which whoever tells Optuna of a trial's end adds it; so that its time hardly
+    grows with the sweep.
     """
 
     def __init__(self, sweep: Sweep) -> None:
-        with warnings.catch_warnings():
-            # `group` keeps the parameters of one task together; it has been called experimental since 2021.
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            super().__init__(multivariate=True, group=True, n_startup_trials=sweep.startup_per_task * len(sweep.space.task))
         self._sweep_seed = sweep.seed
-        self.finished = self._group_decomposed_search_space = FinishedTrials()
+        self._num_startup = sweep.startup_per_task * len(sweep.space.task)
+        self.finished = FinishedTrials()
+        self._drawn: dict[int, dict[str, Any]] = {}  # by number of a running trial, what its task does not ask for included
 
-    def _begin(self, study: optuna.Study, trial: FrozenTrial, name: str = "") -> None:
-        seed = derived_seed(self._sweep_seed, trial.number, SweepStream.SAMPLER, *name.encode())
-        self._rng = LazyRandomState(seed)
-        self._random_sampler = optuna.samplers.RandomSampler(seed)
-        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        self._running = {other.number: self._get_params(other, study) for other in running if other.number != trial.number}
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Distributions:
+        return {name: distribution for group in self.finished.groups() for name, distribution in group.items()}
 
     def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
-        self._begin(study, trial)
-        return super().sample_relative(study, trial, search_space)
+        if len(self.finished) < self._num_startup:
+            return {}
+        rng, running = np.random.RandomState(self._seed(trial)), self._running(study, trial)
+        params: dict[str, Any] = {}
+        for group in self.finished.groups():
+            params |= self._sample(group, running, rng)
+        self._drawn[trial.number] = params
+        return params
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
-        self._begin(study, trial, param_name)
-        return super().sample_independent(study, trial, param_name, param_distribution)
+        seed = self._seed(trial, param_name)
+        if len(self.finished) < self._num_startup:
+            return optuna.samplers.RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
+        space = {param_name: param_distribution}
+        return self._sample(space, self._running(study, trial), np.random.RandomState(seed))[param_name]
 
-    def _sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
-        return self._sample(study, trial, search_space) if search_space and len(self.finished) >= self._n_startup_trials else {}
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        self._drawn.pop(trial.number, None)
 
-    def _sample(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
-        running = {
-            number: [distribution.to_internal_repr(params[name]) for name, distribution in search_space.items()]
-            for number, params in self._running.items()
-            if search_space.keys() <= params.keys()
-        }
-        values = self.finished.split(search_space, running)
-        below, above = (self._parzen_estimator_cls(found, search_space, self._parzen_estimator_parameters) for found in values)
-        samples = below.sample(self._rng.rng, self._n_ei_candidates)
-        best = self._compare(samples, self._compute_acquisition_func(samples, below, above))
-        return {name: distribution.to_external_repr(best[name]) for name, distribution in search_space.items()}
+    def _seed(self, trial: FrozenTrial, name: str = "") -> int:
+        return derived_seed(self._sweep_seed, trial.number, SweepStream.SAMPLER, *name.encode())
+
+    def _running(self, study: optuna.Study, trial: FrozenTrial) -> dict[int, dict[str, Any]]:
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return {other.number: self._drawn.get(other.number, {}) | other.params for other in running if other.number != trial.number}
+
+    def _sample(self, space: Distributions, running: dict[int, dict[str, Any]], rng: np.random.RandomState) -> dict[str, Any]:
+        """Of ``NUM_CANDIDATES`` points drawn as the best trials lie, the one that is likeliest under these against all others."""
+        below, above = (_ParzenEstimator(values, space, PARZEN) for values in self.finished.split(space, running))
+        points = below.sample(rng, NUM_CANDIDATES)
+        chosen = int(np.argmax(below.log_pdf(points) - above.log_pdf(points)))
+        return {name: distribution.to_external_repr(points[name][chosen].item()) for name, distribution in space.items()}

@@ -1,4 +1,4 @@
-"""Optuna's storage: a journal file beside the sweep, or a database."""
+"""The storage of a sweep's trials: a journal file beside the sweep, or a database."""
 
 import json
 import os
@@ -7,21 +7,33 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages.journal._file import get_lock_file
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
 from shards.files import write_atomic
 
 
-class Journal(optuna.storages.journal.JournalFileBackend):
-    """Optuna's journal file. An entry outlives a kill at once, and a power cut from the next ``sync`` on: Optuna's own waits for the disk at each
-    entry, ten times a trial. What a power cut takes is the end of the file, as if the kill had come earlier."""
+class Journal(JournalFileBackend):
+    """The journal of a sweep: Optuna's file of one JSON line an entry.
+
+    An entry outlives a kill at once, and a power cut from the next ``sync`` on: Optuna's own waits for the disk at each entry, ten times a trial.
+    What a power cut takes is the end of the file, as if the kill had come earlier.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._in_turn = path, JournalFileOpenLock(str(path))
+        super().__init__(str(path), lock_obj=self._in_turn)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        with get_lock_file(self._lock), open(self._file_path, "ab") as file:
-            file.write("".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode())
+        lines = "".join(json.dumps(log, separators=(",", ":")) + "\n" for log in logs).encode()
+        self._in_turn.acquire()
+        try:
+            with self._path.open("ab") as file:
+                file.write(lines)
+        finally:
+            self._in_turn.release()
 
     def sync(self) -> None:
-        with open(self._file_path, "rb") as file:
+        with self._path.open("rb") as file:
             os.fsync(file.fileno())
 
 
@@ -38,5 +50,5 @@ def open_storage(journal: Path, url: str | None) -> tuple[optuna.storages.BaseSt
         if whole != data:
             write_atomic(journal, whole)
     Path(f"{journal}.lock").unlink(missing_ok=True)
-    backend = Journal(str(journal), lock_obj=optuna.storages.journal.JournalFileOpenLock(str(journal)))
+    backend = Journal(journal)
     return optuna.storages.JournalStorage(backend), backend.sync

@@ -56,16 +56,16 @@ class TrialStore:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
         folder.path.mkdir(parents=True, exist_ok=True)
-        storage, self._sync = open_storage(folder.journal, storage_url)
+        self._storage, self._sync = open_storage(folder.journal, storage_url)
         any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=threads)
         self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else ()
         pruner = RungPruner(self.rungs, sweep.reduction_factor)
         self._sampler = TrialSampler(sweep)
         self.searched = optuna.create_study(
-            study_name=sweep.name, storage=storage, direction="maximize", load_if_exists=True, sampler=self._sampler, pruner=pruner
+            study_name=sweep.name, storage=self._storage, direction="maximize", load_if_exists=True, sampler=self._sampler, pruner=pruner
         )
         # A study of their own keeps the paper's points from the searcher, which would otherwise learn from settings outside its space.
-        self.fixed = optuna.create_study(study_name=f"{sweep.name}/fixed", storage=storage, direction="maximize", load_if_exists=True)
+        self.fixed = optuna.create_study(study_name=f"{sweep.name}/fixed", storage=self._storage, direction="maximize", load_if_exists=True)
         self._open: dict[str, optuna.Trial] = {}
         self._failures: list[str] = []  # errors of the last trials, those in a row
         self._last_step: dict[str, int] = {}
@@ -107,7 +107,7 @@ class TrialStore:
         for study in (self.fixed, self.searched):
             for trial in study.get_trials(deepcopy=False):
                 if trial.state == TrialState.RUNNING:
-                    self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, trial._trial_id)
+                    self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, self._stored_as(study, trial))
                 elif trial.state.is_finished() and study is self.searched:
                     self._count(trial, TrialOutcome.read(self.folder.trial(key_of(study, trial)).outcome))
         for interrupted in list(self._interrupted.values()):
@@ -117,6 +117,10 @@ class TrialStore:
             elif "pruned" in interrupted.user_attrs.get("rungs", {}).values():
                 self.tell(self._take_up(interrupted), "pruned")
         self._enqueue_follow_ups()
+
+    def _stored_as(self, study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
+        """The trial's id in the storage, which counts the trials of all studies."""
+        return self._storage.get_trial_id_from_study_id_trial_number(self._storage.get_study_id_from_name(study.study_name), trial.number)
 
     def _enqueue_follow_ups(self) -> None:
         """Once the search is over, queues what is trained of its winners. Where a search goes on again, what still waits is of winners that may
@@ -131,7 +135,7 @@ class TrialStore:
             wanted = {follow_up.key: follow_up for follow_up in follow_ups(self.sweep, won, configs, cutoff)}
         for trial in self.fixed.get_trials(deepcopy=False):
             if trial.state == TrialState.WAITING and "of" in trial.user_attrs and trial.user_attrs["key"] not in wanted:
-                self.fixed._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                self._storage.set_trial_state_values(self._stored_as(self.fixed, trial), TrialState.FAIL)
             elif trial.state != TrialState.FAIL or "status" in trial.user_attrs:
                 wanted.pop(trial.user_attrs["key"], None)
         for follow_up in wanted.values():
@@ -188,7 +192,7 @@ class TrialStore:
         trial = self._open[key]
         study = trial.study
         self._append(key, report.points)
-        if report.objective is not None and report.step not in study._storage.get_trial(trial._trial_id).intermediate_values:
+        if report.objective is not None and report.step not in self._storage.get_trial(self._stored_as(study, trial)).intermediate_values:
             trial.report(report.objective, report.step)
         if report.status != "running":
             self.tell(key, report.status, report.objective, report.metrics, report.error)

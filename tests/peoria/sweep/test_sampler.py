@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import tomllib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,10 @@ from tests.helpers.small import small_sweep
 def sweep() -> Sweep:
     space = {"task": ("regression", "classification", "hybrid")}
     return small_sweep(Path("nowhere"), startup_per_task=2, seed=3, space=space)
+
+
+ROOT = Path(__file__).parents[3]
+PRIVATE = re.compile(r"^\s*(?:from|import) optuna(?:\.\w+)*(?:\._\w+| import .*\b_\w+)|(?<!self)\._(?:storage|trial_id|study_id)\b", re.MULTILINE)
 
 
 def optunas(sweep: Sweep, number: int, name: str = "") -> optuna.samplers.TPESampler:
@@ -78,6 +84,18 @@ def test_the_draws_are_optunas_own(sweep: Sweep) -> None:
     assert found != drawn(sweep, TrialSampler(sweep), 120)
 
 
+def test_one_minor_version_of_optuna_is_admitted_for_what_is_not_public() -> None:
+    dependencies = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    floor, ceiling = next(re.findall(r"[\d.]+", line) for line in dependencies if line.startswith("optuna"))
+    major, minor = optuna.__version__.split(".")[:2]
+    assert floor == f"{major}.{minor}"
+    assert ceiling == f"{major}.{int(minor) + 1}"
+    found = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "peoria").rglob("*.py")) if PRIVATE.search(path.read_text())]
+    assert found == ["peoria/sweep/sampler.py"]  # itself the control
+    for line in ("from optuna.storages.journal._file import lock", "from optuna.search_space import Space, _Group", "study._storage.get_trial(0)"):
+        assert PRIVATE.search(line)
+
+
 def test_a_searcher_that_reads_the_trials_later_draws_the_same(sweep: Sweep) -> None:
     """As after a kill: in the order of their numbers, not of their ends."""
     ours = TrialSampler(sweep)
@@ -101,7 +119,7 @@ def test_a_searcher_that_reads_the_trials_later_draws_the_same(sweep: Sweep) -> 
 def test_the_disk_is_waited_for_at_a_sync_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[int] = []
     monkeypatch.setattr(os, "fsync", waited.append)
-    journal = Journal(str(tmp_path / "j"))
+    journal = Journal(tmp_path / "j")
     journal.append_logs([{"op_code": 99}, {"op_code": 99}])
     assert waited == []
     assert list(journal.read_logs(0)) == [{"op_code": 99}] * 2
