@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow lint bench bench-peers clean lock
+.PHONY: install demo test test-slow test-floors lint bench bench-peers clean lock
 
 install: .venv/installed
 
@@ -21,6 +21,24 @@ test: install
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+
+# Proves the lower bounds of pyproject.toml: the lowest versions it admits, torch and torchvision as locked, in a venv of its own under the fast tests.
+# A new dependency gets the floor that this target has passed with; a floor that fails is raised, with its reason beside it, and never filtered around.
+# What is resolved for others may hold a dependency above its floor: tests/floors.py refuses a floor that was not tried. Needs Python 3.11.
+test-floors: .venv-floors/installed
+	.venv-floors/bin/python -m tests.floors
+	.venv-floors/bin/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+.venv-floors/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info[:2] == (3, 11) else "Python 3.11 is needed: make PYTHON=python3.11 test-floors")'
+	rm -rf .venv-floors
+	$(PYTHON) -m venv .venv-floors
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check uv
+	grep -oE '^torch(vision)?==[^ ]+' requirements.lock | .venv-floors/bin/uv pip compile pyproject.toml --extra dev --python .venv-floors/bin/python \
+	  --resolution lowest-direct --no-header --quiet --constraint - --output-file .venv-floors/floors.txt
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r .venv-floors/floors.txt
+	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
 
 lint: install
 	$(BIN)/ruff check .
@@ -43,4 +61,4 @@ lock:
 	  --generate-hashes --no-emit-index-url --no-header --upgrade --constraint - --output-file requirements.lock
 
 clean:
-	rm -rf .venv data build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-floors data build *.egg-info .mypy_cache .ruff_cache .pytest_cache
