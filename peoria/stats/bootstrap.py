@@ -125,52 +125,6 @@ def over_seeds(samples: ArrayLike, seed: int = 0) -> Floats:
     return of_owners + of_seeds
 
 
-def interval(samples: ArrayLike, level: float = 0.95, num_units: float = math.inf) -> tuple[float, float]:
-    """The expanded percentile interval of bootstrap samples [B]: (low, high).
-
-    Percentiles are too narrow where few owners were drawn. They are taken farther out, at Φ(∓√(n/(n−1))·t), t the quantile of Student's
-    distribution with n − 1 degrees of freedom (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician
-    69:371-386). n is ``num_units``, for owners `metrics.effective_owners`; infinite, it gives plain percentiles. The p-quantile of B samples
-    is the p·(B + 1)-th, so that few resamples do not make the interval narrower. Down to 1 unit it is all that was drawn.
-    """
-    samples = _samples(samples)
-    if not 0 < level < 1:
-        raise PeoriaError(f"level: {level}; a value between 0 and 1 is needed")
-    outer = _expanded((1 - level) / 2, num_units)
-    low, high = np.quantile(samples, [outer, 1 - outer], method="weibull")
-    return float(low), float(high)
-
-
-def p_value(samples: ArrayLike, null: float = 0.0, num_units: float = math.inf) -> float:
-    """Two-sided p-value of ``null``: 1 less the level of the widest ``interval`` of samples [B] without it; at least that of 1 sample in B + 1."""
-    from scipy.stats import norm, t
-
-    samples = _samples(samples)
-    if num_units <= 1:
-        return 1.0
-    below = np.sum(samples < null) + np.sum(samples == null) / 2 + 0.5
-    z = abs(float(norm.ppf(np.clip(below, 1, len(samples)) / (len(samples) + 1))))
-    df = num_units - 1
-    return float(2 * norm.sf(z) if math.isinf(df) else 2 * t.sf(z * math.sqrt(df / num_units), df))
-
-
-def _expanded(tail: float, num_units: float) -> float:
-    """The percentile to be read so that ``tail`` of the true values lie beyond it."""
-    from scipy.stats import norm, t
-
-    if num_units <= 1:
-        return 0.0
-    df = num_units - 1
-    return tail if math.isinf(df) else float(norm.cdf(math.sqrt(num_units / df) * t.ppf(tail, df)))
-
-
-def _samples(samples: ArrayLike) -> Floats:
-    found: Floats = np.asarray(samples, np.float64)
-    if found.size == 0:
-        raise PeoriaError("num_resamples: 0; at least 1 is needed for an interval")
-    return found
-
-
 def _draws(num_units: int, num_resamples: int, seed: int, chunk: int = CHUNK) -> Iterator[NDArray[np.int32]]:
     """Yields int32 [b, U]: how often each unit is among ``num_units`` units drawn with replacement."""
     rng = np.random.default_rng(seed)

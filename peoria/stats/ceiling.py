@@ -1,6 +1,7 @@
 """How well any score could do: the noise of counting, what copies of one picture earn, and whether the score tells a picture's upper end."""
 
 import math
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman, owner_weights
-from peoria.stats.estimates import MIN_OWNERS, Resampling, num_units
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman, spearman_brown
 from peoria.stats.strata import deciles
 from peoria.verdict.sentences import estimate
@@ -42,7 +43,7 @@ def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, nu
         values.append(spearman(first, counts - first))
         samples += bootstrap_spearman({"half": first}, counts - first, owners, **resampling.draws)["half"] / num_thinnings
     half = float(np.mean(values))
-    reliability = resampling.estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners))
+    reliability = asdict(Estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners)).interval())
     ceiling = {key: math.sqrt(value) for key, value in reliability.items()}  # a root keeps the order, and so the quantiles
     zero_share = float((counts == 0).mean())
     loose = zero_share > MOSTLY_ZERO
@@ -124,13 +125,13 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
             {
                 "decile": d + 1,
                 "num_pictures": int(sizes[d]),
-                "quantiles": {name: resampling.estimate(value[d, k], samples[:, d, k], effective) for name, k in at.items()},
+                "quantiles": {name: asdict(Estimate(value[d, k], samples[:, d, k], effective).interval()) for name, k in at.items()},
             }
             for d in range(10)
         ],
-        "slopes": {q: resampling.estimate(slope[at[q]], slopes[:, at[q]], effective) for q in ("0.05", "0.5", "0.95")},
-        "slope_difference": resampling.estimate(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0], effective),
-        "top_to_bottom": {q: resampling.estimate(factor[at[q]], factors[:, at[q]], effective) for q in ("0.05", "0.95")},
+        "slopes": {q: asdict(Estimate(slope[at[q]], slopes[:, at[q]], effective).interval()) for q in ("0.05", "0.5", "0.95")},
+        "slope_difference": asdict(Estimate(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0], effective).interval()),
+        "top_to_bottom": {q: asdict(Estimate(factor[at[q]], factors[:, at[q]], effective).interval()) for q in ("0.05", "0.95")},
     }
     near_zero = int((value[:, 0] < MIN_COUNT).sum())
     shape = "unknown" if units < MIN_OWNERS or near_zero > 1 else _shape(found)
@@ -173,7 +174,7 @@ def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_],
         return found | {"statement": f"Copies of one picture by {whose}: {len(a):,} pairs in {units:,} groups; {needed}."}
     one, other = np.concatenate([a, b]), np.concatenate([b, a])
     samples = bootstrap_spearman({"pair": one}, other, unit.astype(str), **resampling.draws)["pair"]
-    found["rho"] = resampling.estimate(spearman(one, other), samples, effective_owners(unit.astype(str)))
+    found["rho"] = asdict(Estimate(spearman(one, other), samples, effective_owners(unit.astype(str))).interval())
     found["ceiling"] = {key: math.sqrt(max(value, 0.0)) for key, value in found["rho"].items()}
     what = "their content" if whose.startswith("different") else "their content and owner"
     said = f"counts correlate with ρ = {estimate(found['rho'])}, so that a score of {what} could reach {estimate(found['ceiling'])} at most"

@@ -1,6 +1,6 @@
 """Two scores of one picture, image and context, joined into one on val and judged on test."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.confounds import bootstrap_given_age, given_age
-from peoria.stats.estimates import MIN_OWNERS, Resampling, num_units
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
 from peoria.verdict.sentences import estimate
 
@@ -81,9 +81,9 @@ def on_top_of_context(
     given = None
     if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
         drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], owners_test, **resampling.draws)["image"]
-        given = resampling.estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective)
-    difference = resampling.estimate(values["both"] - values["context"], samples["both"] - samples["context"], effective)
-    found: dict[str, Any] = {f"rho_{name}": resampling.estimate(values[name], samples[name], effective) for name in scores}
+        given = asdict(Estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective).interval())
+    difference = asdict(Estimate(values["both"] - values["context"], samples["both"] - samples["context"], effective).interval())
+    found: dict[str, Any] = {f"rho_{name}": asdict(Estimate(values[name], samples[name], effective).interval()) for name in scores}
     adds = units >= MIN_OWNERS and difference["low"] > 0
     found |= {
         "num_val": len(np.asarray(views_val)),

@@ -1,7 +1,7 @@
 """Would more data help, and what does a split that ignores owners flatter by: rank correlation against the size of train, and the leak."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
-from peoria.stats.estimates import MIN_OWNERS, Resampling, num_units
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, spearman
 from peoria.verdict.sentences import estimate
 
@@ -61,14 +61,14 @@ def learning_curve(points: Sequence[LearningCurvePoint], owners: ArrayLike, resa
     doubling = None
     if 1.0 in by_fraction and 0.5 in by_fraction:
         whole, half = by_fraction[1.0], by_fraction[0.5]
-        doubling = resampling.estimate(whole.value - half.value, whole.samples - half.samples, effective)
+        doubling = asdict(Estimate(whole.value - half.value, whole.samples - half.samples, effective).interval())
     found: dict[str, Any] = {
         "points": [
             {
                 "fraction": p.fraction,
                 "num_owners": p.num_owners,
                 "num_pictures": p.num_pictures,
-                "rho": resampling.estimate(p.value, p.samples, effective),
+                "rho": asdict(Estimate(p.value, p.samples, effective).interval()),
             }
             for p in ordered
         ],
@@ -83,7 +83,7 @@ def learning_curve(points: Sequence[LearningCurvePoint], owners: ArrayLike, resa
         a_s, b_s, c_s, _ = fit_power_law(sizes, np.stack([point.samples for point in ordered], axis=1), most)
         for times in FURTHER:
             n = times * sizes[-1]
-            rho = resampling.estimate(a - b * n**-c, a_s - b_s * n**-c_s, effective)
+            rho = asdict(Estimate(a - b * n**-c, a_s - b_s * n**-c_s, effective).interval())
             found["further"].append({"times": times, "num_pictures": int(n), "rho": rho})
         grid = np.geomspace(sizes[0], FURTHER[-1] * sizes[-1], 40)
         curve = [[float(n), float(a - b * n**-c)] for n in grid]
@@ -130,9 +130,9 @@ def leak(random_split: HeldOut, owner_split: HeldOut, resampling: Resampling) ->
         samples.append(bootstrap_spearman({name: part.score}, part.views, part.owners, **draws.draws)[name])
         units.append(num_units(part.owners))
         effective.append(effective_owners(part.owners))
-        rho = resampling.estimate(values[-1], samples[-1], effective[-1])
+        rho = asdict(Estimate(values[-1], samples[-1], effective[-1]).interval())
         found[name] = {"num_pictures": len(np.asarray(part.score)), "num_owners": units[-1], "rho": rho}
-    difference = resampling.estimate(values[0] - values[1], samples[0] - samples[1], min(effective))
+    difference = asdict(Estimate(values[0] - values[1], samples[0] - samples[1], min(effective)).interval())
     enough = min(units) >= MIN_OWNERS
     leaks = enough and difference["low"] > 0
     said = f"ρ {estimate(difference, sign=True)} on other pictures of train's owners against pictures of owners never seen"

@@ -1,5 +1,6 @@
 """The score among pictures that are alike in something: rank correlation within months of upload, and the truth by decile of the score."""
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_sums, owner_weights
-from peoria.stats.estimates import Resampling, num_units
+from peoria.stats.estimates import Estimate, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
 
 MIN_PICTURES = 30  # of a month, for a correlation within it
@@ -56,13 +57,13 @@ def within_months(
             "month": str(name),
             "num_pictures": int(part.stop - part.start),
             "num_owners": num_units(owners[part]),
-            "rho": resampling.estimate(values[k], rho[:, k], effective_owners(owners[part])),
+            "rho": asdict(Estimate(values[k], rho[:, k], effective_owners(owners[part])).interval()),
         }
         for k, (name, part) in enumerate(zip(names, parts, strict=True))
     ]
     mean = float(np.average(values, weights=[part.stop - part.start for part in parts]))
     return {
-        "rho": resampling.estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), effective_owners(owners)),
+        "rho": asdict(Estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), effective_owners(owners)).interval()),
         "num_months": len(names),
         "num_pictures": len(rows),
         "num_left_out": len(month) - len(rows),
@@ -94,7 +95,7 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
     found = []
     for k, at in enumerate(inside > 0):
         some = drawn[:, k] > 0
-        mean = resampling.estimate(truth[at].mean(), sums[some, k] / drawn[some, k], effective)
+        mean = asdict(Estimate(truth[at].mean(), sums[some, k] / drawn[some, k], effective).interval())
         found.append({"decile": int(present[k]) + 1, "num_pictures": int(at.sum()), "score": float(score[at].mean()), "truth": mean})
     slope = None
     if same_scale:
@@ -102,7 +103,7 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
         n, sx, sy, xx, xy = bootstrap_sums(np.stack([np.ones(len(x)), x, y, x * x, x * y]), owners, **resampling.draws).T
         spread = xx - sx * sx / n
         slopes = np.divide(xy - sx * sy / n, spread, out=np.zeros_like(spread), where=spread > 0)
-        slope = resampling.estimate(float(x @ y / (x @ x)), slopes, effective)
+        slope = asdict(Estimate(float(x @ y / (x @ x)), slopes, effective).interval())
     return {"deciles": found, "mean": float(truth.mean()), "slope": slope}
 
 

@@ -4,6 +4,7 @@ Pure: the same scores, labels and seed give the same bytes, on any day and any m
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ def judge(
     predictors = [
         {"name": p.name, "label": p.label, "kind": p.kind, "losses": {key: v for key, v in sorted(p.losses.items()) if np.isfinite(v)}}
         | {"num_seeds": len(score) if (score := p.score("views")) is not None else 0}
-        | {measure: found[p.name].plain() for measure, found in estimates.items() if p.name in found}
+        | {measure: asdict(found[p.name].interval()) for measure, found in estimates.items() if p.name in found}
         for p in ordered
     ]
     verdict: dict[str, Any] = rounded(
@@ -152,8 +153,8 @@ def _target(
             held[what] = (estimates[measure][winner], chance)
     above = {what: enough and found.above(chance) for what, (found, chance) in held.items()}
     differences: list[dict[str, Any]] = [
-        {"name": p.name, "label": p.label, "kind": p.kind, "difference": (difference := best - pooled[p.name]).plain()}
-        | {"p": bootstrap.p_value(difference.samples, 0.0, num_units=difference.effective)}
+        {"name": p.name, "label": p.label, "kind": p.kind, "difference": asdict((difference := best - pooled[p.name]).interval())}
+        | {"p": difference.p_value()}
         for p in predictors
         if p.name in pooled and p.name != winner and p.kind != "combined"
     ]
@@ -169,12 +170,17 @@ def _target(
     if combined in pooled:
         gain = pooled[combined] - pooled[CONTEXT]
         label = next(p.label for p in predictors if p.name == CONTEXT)
-        context = {"label": label, "without": pooled[CONTEXT].plain(), "with": pooled[combined].plain(), "difference": gain.plain()}
+        context = {
+            "label": label,
+            "without": asdict(pooled[CONTEXT].interval()),
+            "with": asdict(pooled[combined].interval()),
+            "difference": asdict(gain.interval()),
+        }
         detectable["context"] = gain.detectable
     return {
         "winner": winner,
         "num_seeds": _num_seeds(predictors, winner, target),
-        **{what: found.plain() for what, (found, _) in held.items()},
+        **{what: asdict(found.interval()) for what, (found, _) in held.items()},
         "enough_owners": enough,
         "above_chance": above,
         "in_the_picture": all(above.get(what, False) for what in ("given_age", "within_owner")),
@@ -197,7 +203,7 @@ def _num_seeds(predictors: Sequence[PredictorScores], name: str, target: str) ->
 def _single_trials(pooled: Mapping[str, Estimate], predictors: Sequence[PredictorScores]) -> list[dict[str, Any]]:
     """Every single trained network that was tested, against chance: p-values by bootstrap, and Holm's over all that are listed."""
     shown = [p for p in predictors if p.kind in ("shipped", "paper") and p.name in pooled]
-    p_values = [bootstrap.p_value(pooled[p.name].samples, 0.0, num_units=pooled[p.name].effective) for p in shown]
+    p_values = [pooled[p.name].p_value() for p in shown]
     return [
         {"name": p.name, "label": p.label, "p": one, "p_holm": corrected} for p, one, corrected in zip(shown, p_values, holm(p_values), strict=True)
     ]

@@ -1,6 +1,7 @@
 """Further questions of a finished sweep, answered from what the one opening of the test split left: nothing here opens it again."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -147,15 +148,15 @@ def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling)
     whole = Estimate(
         float(np.mean([metrics.spearman(columns[f"#{k}"], test.views) for k in seeds])), np.mean([samples[f"#{k}"] for k in seeds], axis=0), effective
     )
-    difference = (past - whole).plain()
+    difference = asdict((past - whole).interval())
     day = str(cutoff.astype("datetime64[D]"))
     said = "does worse on later pictures" if difference["high"] < 0 else "shows no evidence of doing worse on later pictures"
     return {
         "cutoff": day,
         "num_pictures": len(rows),
         "num_owners": units,
-        "past": past.plain(),
-        "all": whole.plain(),
+        "past": asdict(past.interval()),
+        "all": asdict(whole.interval()),
         "difference": difference,
         "statement": f"A model of the past {said}: trained on pictures from before {day} and judged on {len(rows):,} of other owners from then on.",
     }

@@ -1,6 +1,6 @@
 """The measurement is measured: simulated studies of known truth, judged by the product's own functions. ``pytest -s`` prints the figures.
 
-The seeds are 0, 1, 2, … throughout and were not chosen. A study takes 499 resamples where the product takes 2,000; `interval` reads
+The seeds are 0, 1, 2, … throughout and were not chosen. A study takes 499 resamples where the product takes 2,000; intervals read
 quantiles so that their number does not move the coverage, only how much one interval wobbles.
 """
 
@@ -11,9 +11,9 @@ import pytest
 from scipy.stats import norm, rankdata
 
 from peoria.stats import bootstrap, metrics
+from peoria.stats.estimates import Estimate, expanded_percentiles
 from peoria.stats.metrics import Floats
 from tests.helpers.studies import (
-    Measured,
     World,
     best_of_trials,
     gini,
@@ -65,11 +65,11 @@ def no_skill(seed: int) -> dict[str, bool]:
     resampling = (RESAMPLES, seed)
     of_owners = pooled(test, score, *resampling)
     return {
-        "pooled": of_owners.interval()[0] > 0,
-        "given age": given_age(test, score, *resampling).interval()[0] > 0,
-        "pairs": in_pairs(test, score, *resampling).interval()[0] > 0.5,
-        "gini": gini(test, score, *resampling, POSITIVE_VIEWS).interval()[0] > 0,
-        "pooled, plain percentiles": bootstrap.interval(of_owners.samples)[0] > 0,
+        "pooled": of_owners.interval().low > 0,
+        "given age": given_age(test, score, *resampling).interval().low > 0,
+        "pairs": in_pairs(test, score, *resampling).interval().low > 0.5,
+        "gini": gini(test, score, *resampling, POSITIVE_VIEWS).interval().low > 0,
+        "pooled, plain percentiles": expanded_percentiles(of_owners.samples)[0] > 0,
     }
 
 
@@ -88,8 +88,8 @@ def no_skill_without_guards(seed: int) -> dict[str, bool]:
         test, score = one_trial(rng, world)
         of_owners = pooled(test, score, RESAMPLES, seed).samples
         of_pictures = bootstrap.bootstrap_spearman({"s": score}, test.views, np.full(len(score), ""), RESAMPLES, seed)["s"]
-        claimed[f"{name}, owners resampled, plain percentiles"] = bootstrap.interval(of_owners)[0] > 0
-        claimed[f"{name}, pictures resampled"] = bootstrap.interval(of_pictures)[0] > 0
+        claimed[f"{name}, owners resampled, plain percentiles"] = expanded_percentiles(of_owners)[0] > 0
+        claimed[f"{name}, pictures resampled"] = expanded_percentiles(of_pictures)[0] > 0
         claimed[f"{name}, pictures permuted"] = picture_permutations(score, test.views, rng)
     return claimed
 
@@ -127,7 +127,7 @@ def truths(rho: float) -> dict[str, float]:
     return {"pooled": rho, "difference": rho - weaker, "given age": rho, "pairs": pairs, "gini": true_gini(latent)}
 
 
-def measures(seed: int, world: World, num_resamples: int = RESAMPLES) -> dict[str, Measured]:
+def measures(seed: int, world: World, num_resamples: int = RESAMPLES) -> dict[str, Estimate]:
     """Of one score, and of the difference to one that shows half as much of the pictures' appeal by looks of its own."""
     rng = np.random.default_rng([seed, 2])
     test = split(rng, world)
@@ -147,8 +147,8 @@ def measures(seed: int, world: World, num_resamples: int = RESAMPLES) -> dict[st
 def covers(seed: int, world: World, rho: float) -> dict[str, bool]:
     found = measures(seed, world)
     known = truths(rho)
-    covered = {name: low <= known[name] <= high for name, m in found.items() for low, high in [m.interval()]}
-    low, high = bootstrap.interval(found["pooled"].samples)
+    covered = {name: i.low <= known[name] <= i.high for name, m in found.items() for i in [m.interval()]}
+    low, high = expanded_percentiles(found["pooled"].samples)
     return covered | {"pooled, plain percentiles": low <= rho <= high}
 
 
@@ -178,7 +178,7 @@ def recipe(seed: int) -> dict[str, bool]:
     samples = np.stack(list(bootstrap.bootstrap_spearman(scores, test.views, test.owners, RESAMPLES, seed).values()))
     units = metrics.effective_owners(test.owners)
     found = {"owners and seeds": bootstrap.over_seeds(samples, seed), "owners alone": samples.mean(axis=0), "one seed": samples[0]}
-    bounds = {name: bootstrap.interval(s, num_units=units) for name, s in found.items()}
+    bounds = {name: expanded_percentiles(s, num_units=units) for name, s in found.items()}
     return {name: low <= 0.33 <= high for name, (low, high) in bounds.items()}
 
 
@@ -196,8 +196,8 @@ def test_intervals_of_a_recipe_cover() -> None:
 def claims_skill(seed: int) -> dict[str, bool]:
     rng = np.random.default_rng([seed, 4])
     test, score = one_trial(rng, of_rho(latent_of(0.1), **LARGE))
-    low, high = pooled(test, score, RESAMPLES, seed).interval()
-    return {"claimed": low > 0, "covered": low <= 0.1 <= high, "10,000 pictures": len(score) == 10_000}
+    found = pooled(test, score, RESAMPLES, seed).interval()
+    return {"claimed": found.low > 0, "covered": found.low <= 0.1 <= found.high, "10,000 pictures": len(score) == 10_000}
 
 
 def test_a_tenth_is_seen_in_ten_thousand_pictures() -> None:
@@ -223,10 +223,10 @@ def in_the_picture(seed: int, world: World) -> dict[str, bool]:
     test, score = one_trial(rng, world)
     resampling = (RESAMPLES, seed)
     claimed = {
-        "pooled": pooled(test, score, *resampling).interval()[0] > 0,
-        "given age": given_age(test, score, *resampling).interval()[0] > 0,
-        "pairs": in_pairs(test, score, *resampling).interval()[0] > 0.5,
-        "plain pairs": in_pairs(test, score, *resampling, hold_age=False).interval()[0] > 0.5,
+        "pooled": pooled(test, score, *resampling).interval().low > 0,
+        "given age": given_age(test, score, *resampling).interval().low > 0,
+        "pairs": in_pairs(test, score, *resampling).interval().low > 0.5,
+        "plain pairs": in_pairs(test, score, *resampling, hold_age=False).interval().low > 0.5,
     }
     return claimed | {"in the picture": claimed["given age"] and claimed["pairs"]}
 

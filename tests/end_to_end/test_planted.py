@@ -30,6 +30,7 @@ from peoria.records.trials import read_trial
 from peoria.records.val_scores import ValScores
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats.estimates import expanded_percentiles
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
@@ -147,7 +148,7 @@ def as_skilled(labels: Labels, rho: float) -> np.ndarray:
 
 
 def low_of(samples: np.ndarray) -> float:
-    return bootstrap.interval(samples)[0]
+    return expanded_percentiles(samples)[0]
 
 
 # -- what is in the pictures
@@ -221,13 +222,13 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
     owner = worlds.judged("owner")
     score, labels = owner.scores_and_labels
     unknown = np.full(len(labels), "")
-    low, high = bootstrap.interval(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
+    low, high = expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
     best = owner.predictor("shipped")["rho_views"]
     assert best["high"] - best["low"] > 1.3 * (high - low)
     # control: where the counts have lost their owners, both are the same
     score, labels = worlds.judged("both", "shuffle").scores_and_labels
     of_owners, of_pictures = (
-        np.ptp(bootstrap.interval(bootstrap.bootstrap_spearman({"best": score}, labels.views, units)["best"])) for units in (labels.owners, unknown)
+        np.ptp(expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, units)["best"])) for units in (labels.owners, unknown)
     )
     assert of_owners < 1.2 * of_pictures
 

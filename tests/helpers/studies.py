@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import beta
 
 from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats.estimates import Estimate
 from peoria.stats.metrics import Floats
 
 DAY_S = 86_400
@@ -103,38 +104,24 @@ def trial_weights(rng: np.random.Generator, num_trials: int) -> Floats:
     return weights / np.sqrt((weights**2).sum(axis=1, keepdims=True))
 
 
-class Measured(NamedTuple):
-    """What the product says of one score: a value, its bootstrap samples, and the effective number of owners behind them."""
-
-    value: float
-    samples: Floats
-    num_units: float
-
-    def interval(self) -> tuple[float, float]:
-        return bootstrap.interval(self.samples, num_units=self.num_units)
-
-    def __sub__(self, other: "Measured") -> "Measured":
-        return Measured(self.value - other.value, self.samples - other.samples, self.num_units)
-
-
-def pooled(s: Split, score: Floats, num_resamples: int, seed: int) -> Measured:
+def pooled(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
     samples = bootstrap.bootstrap_spearman({"s": score}, s.views, s.owners, num_resamples, seed)["s"]
-    return Measured(metrics.spearman(score, s.views), samples, metrics.effective_owners(s.owners))
+    return Estimate(metrics.spearman(score, s.views), samples, metrics.effective_owners(s.owners))
 
 
-def gini(s: Split, score: Floats, num_resamples: int, seed: int, at_least: float) -> Measured:
+def gini(s: Split, score: Floats, num_resamples: int, seed: int, at_least: float) -> Estimate:
     """Of the pictures with ``at_least`` so many views against the others."""
     positive = s.views >= at_least
     samples = bootstrap.bootstrap_gini({"s": score}, positive, s.owners, num_resamples, seed)["s"]
-    return Measured(metrics.gini(score, positive), samples, metrics.effective_owners(s.owners))
+    return Estimate(metrics.gini(score, positive), samples, metrics.effective_owners(s.owners))
 
 
-def given_age(s: Split, score: Floats, num_resamples: int, seed: int) -> Measured:
+def given_age(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
     samples = confounds.bootstrap_given_age({"s": score}, s.views, s.age_days, s.owners, num_resamples, seed)["s"]
-    return Measured(confounds.given_age(score, s.views, s.age_days), samples, metrics.effective_owners(s.owners))
+    return Estimate(confounds.given_age(score, s.views, s.age_days), samples, metrics.effective_owners(s.owners))
 
 
-def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_age: bool = True) -> Measured:
+def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_age: bool = True) -> Estimate:
     """Within owners; ``hold_age=False``: the plain share of pairs in the right order, as a control."""
     pairs = confounds.within_owner_pairs(s.owners, s.uploaded_at, s.views, PAIR_DAYS, s.age_days)
     if not hold_age:
@@ -142,7 +129,7 @@ def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_age: b
     samples, value = confounds.bootstrap_pair_accuracy({"s": score}, pairs, num_resamples, seed), confounds.pair_accuracy(score, pairs)
     assert samples is not None
     assert value is not None
-    return Measured(value, samples["s"], metrics.effective_owners(pairs.owner))
+    return Estimate(value, samples["s"], metrics.effective_owners(pairs.owner))
 
 
 def best_of_trials(rng: np.random.Generator, world: World, num_trials: int) -> tuple[Split, Floats]:

@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr, t
+from scipy.stats import spearmanr
 
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
-from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, interval, over_seeds, owner_weights, p_value
+from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, over_seeds, owner_weights
+from peoria.stats.estimates import expanded_percentiles
 
 N, B = 300, 40
 RNG = np.random.default_rng(5)
@@ -59,7 +60,7 @@ def test_intervals_over_owners_cover_where_intervals_over_pictures_do_not() -> N
         owner = np.repeat(np.arange(80), 5)
         score, views = rng.normal(size=80)[owner], rng.normal(size=80)[owner]
         for unit, owners in (("owners", owner.astype(str)), ("pictures", np.full(400, ""))):
-            low, high = interval(bootstrap_spearman({"s": score}, views, owners, 100, world)["s"])
+            low, high = expanded_percentiles(bootstrap_spearman({"s": score}, views, owners, 100, world)["s"])
             wrong[unit] += not low <= 0 <= high
     assert wrong["owners"] / worlds < 0.12
     assert wrong["pictures"] / worlds > 0.2  # control
@@ -94,49 +95,6 @@ def test_the_order_of_pictures_does_not_matter_to_known_owners() -> None:
     owners = np.where(OWNERS == "", "x", OWNERS)
     turned = bootstrap_spearman({"s": SCORES["tied"][::-1]}, VIEWS[::-1], owners[::-1], B)["s"]
     np.testing.assert_allclose(turned, bootstrap_spearman({"s": SCORES["tied"]}, VIEWS, owners, B)["s"], atol=1e-12)
-
-
-def test_interval() -> None:
-    low, high = interval(np.arange(1001))
-    assert (low, high) == pytest.approx((24.05, 975.95))  # of 1,001 samples the p-quantile is the p·1,002nd
-    assert interval(np.arange(1001), level=0.8) == pytest.approx((99.2, 900.8))
-    with pytest.raises(PeoriaError, match="level: 95; a value between 0 and 1"):
-        interval([1.0], level=95)
-    with pytest.raises(PeoriaError, match="num_resamples: 0; at least 1"):
-        interval([])
-
-
-def test_an_expanded_interval_of_few_units_is_students_where_percentiles_are_narrow() -> None:
-    num_units = 8
-    rng = np.random.default_rng(0)
-    covered = {"expanded": 0, "percentiles": 0}
-    for _ in range(1000):
-        values = rng.normal(size=num_units)
-        samples = values[rng.integers(0, num_units, (999, num_units))].mean(axis=1)
-        for name, (low, high) in (("expanded", interval(samples, num_units=num_units)), ("percentiles", interval(samples))):
-            covered[name] += low <= 0 <= high
-    assert covered["expanded"] > 930
-    assert covered["percentiles"] < 920
-    normal = np.random.default_rng(1).normal(size=200_000)
-    expected = t.ppf(0.975, num_units - 1) * np.sqrt(num_units / (num_units - 1))
-    assert interval(normal, num_units=num_units)[1] == pytest.approx(expected, abs=0.05)
-
-
-def test_an_interval_of_one_unit_is_all_that_was_drawn() -> None:
-    assert interval(np.arange(1001), num_units=1) == (0.0, 1000.0)
-    assert p_value(np.ones(1000), num_units=1) == 1.0
-
-
-def test_p_values_are_those_of_the_interval() -> None:
-    samples = np.random.default_rng(0).normal(1.9, 1, 9_999)
-    for num_units in (8, np.inf):
-        p = p_value(samples, 0.0, num_units)
-        assert interval(samples, 1 - 0.9 * p, num_units)[0] < 0 < interval(samples, 1 - 1.1 * p, num_units)[0]
-        assert p_value(-samples, 0.0, num_units) == pytest.approx(p)
-    assert p_value(samples, num_units=8) > p_value(samples) > 0.04
-    assert p_value(samples, 1.9) > 0.9
-    assert p_value(np.ones(999)) == pytest.approx(2 / 1000)  # never 0
-    assert p_value(np.zeros(999)) == pytest.approx(1)
 
 
 def test_a_recipe_varies_with_owners_and_with_seeds() -> None:

@@ -4,8 +4,9 @@ from scipy.interpolate import BSpline
 from scipy.stats import rankdata
 
 from peoria.errors import PeoriaError
-from peoria.stats.bootstrap import interval, owner_weights
+from peoria.stats.bootstrap import owner_weights
 from peoria.stats.confounds import Pairs, bootstrap_given_age, bootstrap_pair_accuracy, given_age, pair_accuracy, within_owner_pairs, without_age
+from peoria.stats.estimates import expanded_percentiles
 from peoria.stats.metrics import spearman
 
 DAY = np.timedelta64(86_400, "s")
@@ -32,7 +33,7 @@ def test_nothing_is_left_of_a_world_of_age(seed: int) -> None:
 def test_appeal_is_left() -> None:
     score, views, age = world_of_age(0, appeal=0.5)
     assert given_age(score, views, age) > 0.25
-    low, high = interval(bootstrap_given_age({"s": score}, views, age, [""] * len(age), 300)["s"])
+    low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, [""] * len(age), 300)["s"])
     assert 0.2 < low < given_age(score, views, age) < high
 
 
@@ -40,7 +41,7 @@ def test_intervals_given_age_hold_in_worlds_of_age() -> None:
     covers = 0
     for seed in range(100):
         score, views, age = world_of_age(seed, n=600)
-        low, high = interval(bootstrap_given_age({"s": score}, views, age, [""] * 600, 200, seed)["s"])
+        low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, [""] * 600, 200, seed)["s"])
         covers += low <= 0 <= high
     assert covers > 85
 
@@ -137,9 +138,9 @@ def test_fame_of_owners_is_chance_within_owners() -> None:
     pairs = within_owner_pairs(owner.astype(str), START + rng.integers(0, 60, 2400) * DAY, views)
     samples = bootstrap_pair_accuracy({"fame": score, "seen": seen}, pairs, 300)
     assert samples is not None
-    low, high = interval(samples["fame"])
+    low, high = expanded_percentiles(samples["fame"])
     assert low < 0.5 < high
-    assert interval(samples["seen"])[0] > 0.55
+    assert expanded_percentiles(samples["seen"])[0] > 0.55
     assert spearman(score, views) > 0.6  # control: pooled, fame looks like skill
 
 
@@ -160,7 +161,7 @@ def test_pairs_near_in_time_are_not_ordered_by_age(seed: int) -> None:
     score, pairs = near_pairs(seed, fame=0.5, age=0.5)
     samples = bootstrap_pair_accuracy({"s": score}, pairs, 300)
     assert samples is not None
-    low, high = interval(samples["s"])
+    low, high = expanded_percentiles(samples["s"])
     assert low < 0.5 < high
     assert pair_accuracy(score, pairs) == pytest.approx(0.5, abs=0.01)
     assert pair_accuracy(score, pairs._replace(age=pairs.age[:, :0])) > 0.53  # control: 30 days are not near enough by themselves
