@@ -1,19 +1,19 @@
 """How well any score could do: the noise of counting, what copies of one picture earn, and whether the score tells a picture's upper end."""
 
 import math
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman, owner_weights
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Resampling, num_units
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman, spearman_brown
 from peoria.stats.strata import deciles
-from peoria.verdict.sentences import estimate
 
+Shape = Literal["upper_end", "whole", "lower_end", "none", "unknown"]
 MIN_PAIRS = 30
 MOSTLY_ZERO = 0.5  # a larger share of zeros makes a correlation of halves say little
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -21,7 +21,58 @@ MIN_IN_DECILE = 40  # pictures; of these the 5 % quantile is the second lowest
 MIN_COUNT = 5  # below it the lower end has no room to fall, and its slope says nothing
 
 
-def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, num_thinnings: int = 5) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class CountNoise:
+    """How far any score could get with these counts, for all that counting them leaves to chance."""
+
+    half: float  # ρ between random halves of the counts
+    reliability: Interval | None  # ρ between two readings of the counts; None where halves do not correlate for sure and most counts are 0
+    ceiling: Interval | None  # the highest ρ that a score can reach, the root of the reliability; None likewise
+    num_pictures: int
+    num_thinnings: int  # random halvings that were averaged
+    zero_share: float  # of the counts
+    upper_bound_only: bool  # most counts are 0, so that the truth may lie lower
+
+
+@dataclass(frozen=True)
+class PairCeiling:
+    """ρ of counts between the two pictures of pairs, and the highest ρ that a score of what the two share could reach."""
+
+    num_pairs: int
+    num_units: int  # groups of owners that are resampled
+    rho: Interval | None  # None below 30 pairs or 20 units
+    ceiling: Interval | None  # likewise
+
+
+@dataclass(frozen=True)
+class ContentCeiling:
+    """Pairs of nearly the same picture: by different owners they share their content, by one owner the owner too."""
+
+    other_owner: PairCeiling
+    same_owner: PairCeiling
+
+
+@dataclass(frozen=True)
+class DecileQuantiles:
+    """Quantiles of the counts of one tenth of the pictures, by score."""
+
+    decile: int  # 1, the lowest score, to 10
+    num_pictures: int
+    quantiles: dict[str, Interval]  # by the share of its pictures with at most so many counts: "0.05", "0.25", "0.5", "0.75", "0.95"
+
+
+@dataclass(frozen=True)
+class UpperEnd:
+    """Quantiles of the counts by decile of a score, and whether upper ones rise with it more than lower ones."""
+
+    deciles: tuple[DecileQuantiles, ...]  # the lowest score first
+    slopes: dict[str, Interval]  # of log(1 + quantile) from the lowest score to the highest, by quantile: "0.05", "0.5", "0.95"
+    slope_difference: Interval  # that of 0.95 less that of 0.05
+    top_to_bottom: dict[str, Interval]  # (1 + quantile) of the highest decile over that of the lowest, by quantile: "0.05", "0.95"
+    shape: Shape
+
+
+def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, num_thinnings: int = 5) -> CountNoise | None:
     """The highest ρ that a score could reach with these counts [N] if it knew each picture's true rate: what is lost to counting alone.
 
     Where counts are Poisson, halves v₁ ~ Binomial(v, ½) and v₂ = v − v₁ are independent given the rate. Their ρ, stepped up to whole
@@ -29,9 +80,7 @@ def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, nu
     correlation with the rate itself (Spearman 1904). Both are exact for variables without ties, and at most that where most counts are 0.
 
     Returns:
-        ``half`` (ρ of halves), ``reliability`` and ``ceiling`` {value, low, high} (``None`` where most counts are 0 and halves do not correlate
-        for sure), ``num_pictures``, ``num_thinnings``, ``zero_share``,
-        ``upper_bound_only`` and ``statement``; ``None`` where the counts rank nothing.
+        ``None`` where the counts rank nothing.
     """
     counts = np.asarray(counts, np.int64)
     if not rankable(counts.astype(np.float64)):
@@ -43,54 +92,39 @@ def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, nu
         values.append(spearman(first, counts - first))
         samples += bootstrap_spearman({"half": first}, counts - first, owners, **resampling.draws)["half"] / num_thinnings
     half = float(np.mean(values))
-    reliability = asdict(Estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners)).interval())
-    ceiling = {key: math.sqrt(value) for key, value in reliability.items()}  # a root keeps the order, and so the quantiles
+    reliability = Estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners)).interval()
     zero_share = float((counts == 0).mean())
     loose = zero_share > MOSTLY_ZERO
-    if loose and not reliability["low"] > 0:
-        statement = f"What counting noise alone leaves cannot be told: {100 * zero_share:.0f} % of the counts are 0, and halves do not correlate."
-        return {"half": half, "reliability": None, "ceiling": None, "num_pictures": len(counts), "num_thinnings": num_thinnings} | {
-            "zero_share": zero_share,
-            "upper_bound_only": True,
-            "statement": statement,
-        }
-    said = f"Counting noise alone leaves ρ = {estimate(ceiling)} {'at most ' if loose else ''}to a score that knows every picture's true rate"
-    return {
-        "half": half,
-        "reliability": reliability,
-        "ceiling": ceiling,
-        "num_pictures": len(counts),
-        "num_thinnings": num_thinnings,
-        "zero_share": zero_share,
-        "upper_bound_only": loose,
-        "statement": f"{said}{f'; {100 * zero_share:.0f} % of the counts are 0' if loose else ''}.",
-    }
+    known = reliability.low > 0 or not loose
+    return CountNoise(
+        half=half,
+        reliability=reliability if known else None,
+        ceiling=reliability.mapped(math.sqrt) if known else None,
+        num_pictures=len(counts),
+        num_thinnings=num_thinnings,
+        zero_share=zero_share,
+        upper_bound_only=loose,
+    )
 
 
-def content_ceiling(
-    counts_a: ArrayLike, counts_b: ArrayLike, owners_a: ArrayLike, owners_b: ArrayLike, resampling: Resampling
-) -> dict[str, dict[str, Any]]:
+def content_ceiling(counts_a: ArrayLike, counts_b: ArrayLike, owners_a: ArrayLike, owners_b: ArrayLike, resampling: Resampling) -> ContentCeiling:
     """ρ of counts between the two pictures of P nearly identical pairs; a picture should be in one pair only.
 
     What two uploads of one picture share is the picture (``other_owner``), or the picture and its owner (``same_owner``). The root of their ρ
     is the most that a score of what they share could reach (Spearman 1904). Pairs are taken both ways round, as neither picture is the
     first. Pairs with an owner in common, also by way of further pairs, are resampled together. Copies are no random pictures: what is
-    uploaded twice is said of such pictures only.
-
-    Returns:
-        ``other_owner`` and ``same_owner``, each with ``num_pairs``, ``num_units``, ``rho`` and ``ceiling`` {value, low, high} (``None`` below
-        30 pairs or 20 units) and ``statement``; pairs with an unknown owner are in neither.
+    uploaded twice is said of such pictures only. Pairs with an unknown owner are in neither group.
     """
     a, b = np.asarray(counts_a, np.float64), np.asarray(counts_b, np.float64)
     of_a, of_b = np.asarray(owners_a).astype(str), np.asarray(owners_b).astype(str)
     if not len(a) == len(b) == len(of_a) == len(of_b):
         raise PeoriaError(f"pairs: {len(a):,}, {len(b):,}, {len(of_a):,} and {len(of_b):,} values; two counts and two owners a pair are needed")
     known = (of_a != "") & (of_b != "")
-    groups = {"other_owner": ("different owners", known & (of_a != of_b)), "same_owner": ("the same owner", known & (of_a == of_b))}
-    return {name: _pairs(a[at], b[at], of_a[at], of_b[at], whose, resampling) for name, (whose, at) in groups.items()}
+    other, same = (_pairs(a[at], b[at], of_a[at], of_b[at], resampling) for at in (known & (of_a != of_b), known & (of_a == of_b)))
+    return ContentCeiling(other, same)
 
 
-def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling: Resampling) -> dict[str, Any] | None:
+def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling: Resampling) -> UpperEnd | None:
     """Whether the score tells how far a picture may get, more than how far it gets: quantiles of the counts by decile of the score.
 
     The paper (section 6.3) holds it possible that images tell a *potential to become popular*. A potential shows as upper quantiles that
@@ -98,10 +132,8 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
     over the deciles, from the lowest score to the highest. In each resample of owners the deciles are those of the whole split.
 
     Returns:
-        ``deciles``, lowest score first: ``decile`` (1 to 10), ``num_pictures`` and ``quantiles`` {"0.05": {value, low, high}, …};
-        ``slopes`` {"0.05", "0.5", "0.95"}, ``slope_difference`` (0.95 less 0.05) and ``top_to_bottom`` {"0.05", "0.95"}, the factor between
-        1 + quantile of the highest and the lowest decile, {value, low, high} each; ``shape``: ``upper_end`` (a potential), ``whole``,
-        ``lower_end``, ``none`` or ``unknown``; ``statement``. ``None`` where a decile has fewer than 40 pictures.
+        ``shape``: ``upper_end`` (a potential), ``whole``, ``lower_end``, ``none`` or ``unknown``. ``None`` where a decile has fewer than 40
+        pictures.
     """
     score, counts = np.asarray(score, np.float64), np.asarray(counts, np.float64)
     if not rankable(score):
@@ -120,22 +152,22 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
     slope, slopes = (np.einsum("...dq,d->...q", np.log1p(found), place) / (place @ place) for found in (value, samples))
     factor, factors = ((1 + found[..., 9, :]) / (1 + found[..., 0, :]) for found in (value, samples))
     at = {str(q): k for k, q in enumerate(QUANTILES)}
-    found: dict[str, Any] = {
-        "deciles": [
-            {
-                "decile": d + 1,
-                "num_pictures": int(sizes[d]),
-                "quantiles": {name: asdict(Estimate(value[d, k], samples[:, d, k], effective).interval()) for name, k in at.items()},
-            }
-            for d in range(10)
-        ],
-        "slopes": {q: asdict(Estimate(slope[at[q]], slopes[:, at[q]], effective).interval()) for q in ("0.05", "0.5", "0.95")},
-        "slope_difference": asdict(Estimate(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0], effective).interval()),
-        "top_to_bottom": {q: asdict(Estimate(factor[at[q]], factors[:, at[q]], effective).interval()) for q in ("0.05", "0.95")},
-    }
+
+    def interval(value: float, samples: Floats) -> Interval:
+        return Estimate(value, samples, effective).interval()
+
+    slopes_found = {q: interval(slope[at[q]], slopes[:, at[q]]) for q in ("0.05", "0.5", "0.95")}
+    difference = interval(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0])
     near_zero = int((value[:, 0] < MIN_COUNT).sum())
-    shape = "unknown" if units < MIN_OWNERS or near_zero > 1 else _shape(found)
-    return found | {"shape": shape, "statement": _said(found, shape, units)}
+    return UpperEnd(
+        deciles=tuple(
+            DecileQuantiles(d + 1, int(sizes[d]), {name: interval(value[d, k], samples[:, d, k]) for name, k in at.items()}) for d in range(10)
+        ),
+        slopes=slopes_found,
+        slope_difference=difference,
+        top_to_bottom={q: interval(factor[at[q]], factors[:, at[q]]) for q in ("0.05", "0.95")},
+        shape="unknown" if units < MIN_OWNERS or near_zero > 1 else _shape(slopes_found["0.05"], slopes_found["0.95"], difference),
+    )
 
 
 class _Quantiles(NamedTuple):
@@ -160,7 +192,7 @@ class _Quantiles(NamedTuple):
         return np.where(totals[..., None] > 0, self.counts[np.minimum(places, len(self.counts) - 1)], np.nan)
 
 
-def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_], whose: str, resampling: Resampling) -> dict[str, Any]:
+def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_], resampling: Resampling) -> PairCeiling:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
@@ -168,39 +200,17 @@ def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_],
     graph = coo_array((np.ones(len(a)), (owner[: len(a)], owner[len(a) :])), shape=(len(names), len(names)))
     unit = connected_components(graph, directed=False)[1][owner] if len(a) else owner
     units = len(np.unique(unit))
-    found: dict[str, Any] = {"num_pairs": len(a), "num_units": units, "rho": None, "ceiling": None}
     if len(a) < MIN_PAIRS or units < MIN_OWNERS:
-        needed = f"at least {MIN_PAIRS} pairs in {MIN_OWNERS} groups of owners are needed"
-        return found | {"statement": f"Copies of one picture by {whose}: {len(a):,} pairs in {units:,} groups; {needed}."}
+        return PairCeiling(len(a), units, None, None)
     one, other = np.concatenate([a, b]), np.concatenate([b, a])
     samples = bootstrap_spearman({"pair": one}, other, unit.astype(str), **resampling.draws)["pair"]
-    found["rho"] = asdict(Estimate(spearman(one, other), samples, effective_owners(unit.astype(str))).interval())
-    found["ceiling"] = {key: math.sqrt(max(value, 0.0)) for key, value in found["rho"].items()}
-    what = "their content" if whose.startswith("different") else "their content and owner"
-    said = f"counts correlate with ρ = {estimate(found['rho'])}, so that a score of {what} could reach {estimate(found['ceiling'])} at most"
-    return found | {"statement": f"Copies of one picture by {whose} ({len(a):,} pairs): {said}."}
+    rho = Estimate(spearman(one, other), samples, effective_owners(unit.astype(str))).interval()
+    return PairCeiling(len(a), units, rho, rho.mapped(lambda value: math.sqrt(max(value, 0.0))))
 
 
-def _shape(found: dict[str, Any]) -> str:
-    low, high, difference = found["slopes"]["0.05"], found["slopes"]["0.95"], found["slope_difference"]
-    if difference["low"] > 0 and high["low"] > 0:
+def _shape(low: Interval, high: Interval, difference: Interval) -> Shape:
+    if difference.low > 0 and high.low > 0:
         return "upper_end"
-    if difference["high"] < 0 and low["low"] > 0:
+    if difference.high < 0 and low.low > 0:
         return "lower_end"
-    return "whole" if low["low"] > 0 and high["low"] > 0 else "none"
-
-
-def _said(found: dict[str, Any], shape: str, units: int) -> str:
-    high, low = (f"× {estimate(found['top_to_bottom'][q])}" for q in ("0.95", "0.05"))
-    text = f"From the lowest to the highest tenth of the score the 95 % quantile goes {high}, the 5 % quantile {low}"
-    if units < MIN_OWNERS:
-        return f"Too little to judge whether the score tells a potential: {units} owners, where at least {MIN_OWNERS} are needed."
-    still = " and the lower end does not measurably rise" if not found["slopes"]["0.05"]["low"] > 0 else ""
-    meaning = {
-        "upper_end": f"the upper end rises more than the lower{still}: the score tells a potential more than an outcome",
-        "lower_end": "the lower end rises more than the upper: the score tells what a picture gets at least",
-        "whole": "no evidence of a potential apart from the outcome, as both ends rise alike",
-        "none": "no evidence that the score sets a potential",
-        "unknown": f"the lower end lies below a count of {MIN_COUNT} and has no room to fall, so that nothing can be said of a potential",
-    }
-    return f"{text}: {meaning[shape]}."
+    return "whole" if low.low > 0 and high.low > 0 else "none"

@@ -1,7 +1,6 @@
 """Two scores of one picture, image and context, joined into one on val and judged on test."""
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,9 +8,8 @@ from numpy.typing import ArrayLike
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.confounds import bootstrap_given_age, given_age
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Resampling, num_units
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
-from peoria.verdict.sentences import estimate
 
 MIN_PICTURES = 100  # for a spline of 7 numbers
 
@@ -50,6 +48,30 @@ def combine(image_val: ArrayLike, context_val: ArrayLike, y_val: ArrayLike) -> C
     return Combination(float(weights[0]), float(weights[1]), np.sort(context), np.sort(image))
 
 
+@dataclass(frozen=True)
+class Weights:
+    """What a `Combination` gives to the rank of each score."""
+
+    context: float
+    image: float
+
+
+@dataclass(frozen=True)
+class OnTopOfContext:
+    """Spearman's ρ with views on test, of context, of the image, and of both."""
+
+    num_val: int  # pictures
+    num_test: int
+    num_owners: int  # of test, as they are resampled
+    weights: Weights
+    rho_context: Interval
+    rho_image: Interval
+    rho_both: Interval
+    difference: Interval  # both less context
+    image_given_context: Interval | None  # None below 100 pictures
+    adds: bool  # of enough owners, and the difference is above 0 for sure
+
+
 def on_top_of_context(
     image_val: ArrayLike,
     context_val: ArrayLike,
@@ -59,15 +81,11 @@ def on_top_of_context(
     views_test: ArrayLike,
     owners_test: ArrayLike,
     resampling: Resampling,
-) -> dict[str, Any]:
+) -> OnTopOfContext:
     """What the image adds to the context: ρ on test with both, combined on val, less ρ with context alone, on the same resamples.
 
     ``image_given_context`` needs no fit on val: the rank correlation of image score and views with a smooth function of the context score
     removed from both (`confounds.given_age`). It shows what is there to be added; the difference, what a simple sum gets of it.
-
-    Returns:
-        ``num_val``, ``num_test``, ``num_owners``; ``weights`` {context, image}, of ranks; ``rho_context``, ``rho_image``, ``rho_both``,
-        ``difference`` and ``image_given_context`` {value, low, high}, the last ``None`` below 100 pictures; ``adds``; ``statement``.
     """
     combination = combine(image_val, context_val, views_val)
     scores = {
@@ -76,34 +94,25 @@ def on_top_of_context(
         "both": combination.score(context_test, image_test),
     }
     samples = bootstrap_spearman(scores, views_test, owners_test, **resampling.draws)
-    values, units = {name: spearman(score, views_test) for name, score in scores.items()}, num_units(owners_test)
     effective = effective_owners(owners_test)
+    rho = {name: Estimate(spearman(score, views_test), samples[name], effective) for name, score in scores.items()}
     given = None
     if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
         drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], owners_test, **resampling.draws)["image"]
-        given = asdict(Estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective).interval())
-    difference = asdict(Estimate(values["both"] - values["context"], samples["both"] - samples["context"], effective).interval())
-    found: dict[str, Any] = {f"rho_{name}": asdict(Estimate(values[name], samples[name], effective).interval()) for name in scores}
-    adds = units >= MIN_OWNERS and difference["low"] > 0
-    found |= {
-        "num_val": len(np.asarray(views_val)),
-        "num_test": len(scores["image"]),
-        "num_owners": units,
-        "weights": {"context": combination.context, "image": combination.image},
-        "difference": difference,
-        "image_given_context": given,
-        "adds": adds,
-    }
-    return found | {"statement": _said(found)}
-
-
-def _said(found: dict[str, Any]) -> str:
-    if found["num_owners"] < MIN_OWNERS:
-        return f"Too little to judge what the image adds: {found['num_owners']} owners, where at least {MIN_OWNERS} are needed."
-    text = f"ρ {estimate(found['rho_context'])} from context alone, {estimate(found['difference'], sign=True)} with the image"
-    said = f"The image adds to what is known without it: {text}" if found["adds"] else f"No evidence that the image adds to the context: {text}"
-    given = found["image_given_context"]
-    return f"{said}{'' if given is None else f'; given the context, image and views correlate with ρ = {estimate(given)}'}."
+        given = Estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective).interval()
+    difference, units = (rho["both"] - rho["context"]).interval(), num_units(owners_test)
+    return OnTopOfContext(
+        num_val=len(np.asarray(views_val)),
+        num_test=len(scores["image"]),
+        num_owners=units,
+        weights=Weights(combination.context, combination.image),
+        rho_context=rho["context"].interval(),
+        rho_image=rho["image"].interval(),
+        rho_both=rho["both"].interval(),
+        difference=difference,
+        image_given_context=given,
+        adds=units >= MIN_OWNERS and difference.low > 0,
+    )
 
 
 def _place(sorted_val: Floats, score: ArrayLike) -> Floats:

@@ -1,17 +1,57 @@
 """The score among pictures that are alike in something: rank correlation within months of upload, and the truth by decile of the score."""
 
-from dataclasses import asdict
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_sums, owner_weights
-from peoria.stats.estimates import Estimate, Resampling, num_units
+from peoria.stats.estimates import Estimate, Interval, Resampling, num_units
 from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
 
 MIN_PICTURES = 30  # of a month, for a correlation within it
+
+
+@dataclass(frozen=True)
+class Month:
+    """Spearman's ρ of score and views among the pictures uploaded in one month."""
+
+    month: str  # "2014-03", UTC
+    num_pictures: int
+    num_owners: int  # as they are resampled
+    rho: Interval
+
+
+@dataclass(frozen=True)
+class WithinMonths:
+    """Spearman's ρ of score and views within months of upload."""
+
+    rho: Interval  # the mean over months, weighted by pictures
+    num_months: int
+    num_pictures: int
+    num_left_out: int  # pictures undated, or of a smaller month
+    months: tuple[Month, ...]  # in order of time
+
+
+@dataclass(frozen=True)
+class DecileTruth:
+    """The truth of one tenth of the pictures, by score."""
+
+    decile: int  # 1, the lowest score, to 10
+    num_pictures: int
+    score: float  # its mean
+    truth: Interval  # the mean of what the score should follow
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The mean truth by decile of a score."""
+
+    deciles: tuple[DecileTruth, ...]  # the lowest score first
+    mean: float  # of the truth
+    slope: Interval | None  # of truth on score; None where they have no unit in common
 
 
 def deciles(score: ArrayLike, num_bins: int = 10) -> NDArray[np.int64]:
@@ -24,15 +64,14 @@ def deciles(score: ArrayLike, num_bins: int = 10) -> NDArray[np.int64]:
 
 def within_months(
     score: ArrayLike, views: ArrayLike, uploaded_at: ArrayLike, owners: ArrayLike, resampling: Resampling, min_pictures: int = MIN_PICTURES
-) -> dict[str, Any] | None:
+) -> WithinMonths | None:
     """Spearman's ρ of score and views [N] among pictures uploaded in the same month (UTC), and the mean over months, weighted by pictures.
 
     Where counts are read at one moment a month holds age fixed without a curve being fitted. A resample of owners is ranked anew, month by
     month, and weights the months by its own pictures.
 
     Returns:
-        ``rho`` {value, low, high}; ``num_months``, ``num_pictures``, ``num_left_out`` (undated, or of a smaller month); ``months``, in order
-        of time, each with ``month`` ("2014-03"), ``num_pictures``, ``num_owners``, ``rho``. ``None`` where no month has ``min_pictures``.
+        ``None`` where no month has ``min_pictures``.
     """
     score, views, owners = np.asarray(score, np.float64), np.asarray(views, np.float64), np.asarray(owners)
     uploaded = np.asarray(uploaded_at, "datetime64[s]")
@@ -52,26 +91,26 @@ def within_months(
     parts = [slice(*np.searchsorted(stratum, [k, k + 1])) for k in range(len(names))]
     values = np.array([spearman(score[part], views[part]) for part in parts])
     rho, weight = _bootstrap_within(score, views, stratum, owners, resampling)
-    months = [
-        {
-            "month": str(name),
-            "num_pictures": int(part.stop - part.start),
-            "num_owners": num_units(owners[part]),
-            "rho": asdict(Estimate(values[k], rho[:, k], effective_owners(owners[part])).interval()),
-        }
+    months = tuple(
+        Month(
+            month=str(name),
+            num_pictures=int(part.stop - part.start),
+            num_owners=num_units(owners[part]),
+            rho=Estimate(values[k], rho[:, k], effective_owners(owners[part])).interval(),
+        )
         for k, (name, part) in enumerate(zip(names, parts, strict=True))
-    ]
+    )
     mean = float(np.average(values, weights=[part.stop - part.start for part in parts]))
-    return {
-        "rho": asdict(Estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), effective_owners(owners)).interval()),
-        "num_months": len(names),
-        "num_pictures": len(rows),
-        "num_left_out": len(month) - len(rows),
-        "months": months,
-    }
+    return WithinMonths(
+        rho=Estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), effective_owners(owners)).interval(),
+        num_months=len(names),
+        num_pictures=len(rows),
+        num_left_out=len(month) - len(rows),
+        months=months,
+    )
 
 
-def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resampling: Resampling, *, same_scale: bool = False) -> dict[str, Any] | None:
+def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resampling: Resampling, *, same_scale: bool = False) -> Calibration | None:
     """The mean truth of the pictures in each decile of the score: whether what is promised is kept, on average.
 
     Args:
@@ -80,8 +119,7 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
             in their true size, below 1 where they are exaggerated (Cox 1958).
 
     Returns:
-        ``deciles``, lowest score first, each with ``decile`` (1 to 10), ``num_pictures``, ``score`` (its mean) and ``truth`` {value, low, high};
-        ``mean`` (of the truth) and ``slope`` {value, low, high}, ``None`` on another scale. ``None`` where the score ranks nothing.
+        ``None`` where the score ranks nothing.
     """
     score, truth = np.asarray(score, np.float64), np.asarray(truth, np.float64)
     if score.shape != truth.shape or not np.isfinite(truth).all():
@@ -95,16 +133,16 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
     found = []
     for k, at in enumerate(inside > 0):
         some = drawn[:, k] > 0
-        mean = asdict(Estimate(truth[at].mean(), sums[some, k] / drawn[some, k], effective).interval())
-        found.append({"decile": int(present[k]) + 1, "num_pictures": int(at.sum()), "score": float(score[at].mean()), "truth": mean})
+        mean = Estimate(truth[at].mean(), sums[some, k] / drawn[some, k], effective).interval()
+        found.append(DecileTruth(int(present[k]) + 1, int(at.sum()), float(score[at].mean()), mean))
     slope = None
     if same_scale:
         x, y = score - score.mean(), truth - truth.mean()
         n, sx, sy, xx, xy = bootstrap_sums(np.stack([np.ones(len(x)), x, y, x * x, x * y]), owners, **resampling.draws).T
         spread = xx - sx * sx / n
         slopes = np.divide(xy - sx * sy / n, spread, out=np.zeros_like(spread), where=spread > 0)
-        slope = asdict(Estimate(float(x @ y / (x @ x)), slopes, effective).interval())
-    return {"deciles": found, "mean": float(truth.mean()), "slope": slope}
+        slope = Estimate(float(x @ y / (x @ x)), slopes, effective).interval()
+    return Calibration(tuple(found), float(truth.mean()), slope)
 
 
 class _Ranking(NamedTuple):

@@ -4,7 +4,14 @@
 sentence names what may stand behind the correlation instead.
 """
 
+from dataclasses import asdict
 from typing import Any, NamedTuple
+
+from peoria.stats.ceiling import MIN_COUNT, MIN_PAIRS, CountNoise, PairCeiling, UpperEnd
+from peoria.stats.combine import OnTopOfContext
+from peoria.stats.estimates import MIN_OWNERS, Interval
+from peoria.stats.learning_curve import Leak, LearningCurve, TimeSplit
+from peoria.stats.noise import NoisePlaces
 
 FROZEN = "Frozen trunk: what was loaded stayed as it was, and a linear head was trained on its features; another experiment than fine-tuning."
 LINES = {"image": "Image against chance", "deep": "Deep against cheap image", "context": "Image on top of context"}
@@ -209,3 +216,84 @@ def tail_laws(better: str | None, z: float, p: float) -> str:
     """Which law fits the tail of views better, of the numbers of `stats.tails.Tail`."""
     numbers = f"(z = {z:.1f}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
     return f"a {better} fits better {numbers}" if better else f"a lognormal and a power law cannot be told apart {numbers}"
+
+
+# Of the further questions.
+
+
+def said_of_count_noise(found: CountNoise) -> str:
+    zeros = f"{100 * found.zero_share:.0f} % of the counts are 0"
+    if found.ceiling is None:
+        return f"What counting noise alone leaves cannot be told: {zeros}, and halves do not correlate."
+    most = "at most " if found.upper_bound_only else ""
+    said = f"Counting noise alone leaves ρ = {between(found.ceiling)} {most}to a score that knows every picture's true rate"
+    return f"{said}{f'; {zeros}' if found.upper_bound_only else ''}."
+
+
+def said_of_copies(found: PairCeiling, one_owner: bool) -> str:
+    whose, what = ("the same owner", "their content and owner") if one_owner else ("different owners", "their content")
+    if found.rho is None or found.ceiling is None:
+        needed = f"at least {MIN_PAIRS} pairs in {MIN_OWNERS} groups of owners are needed"
+        return f"Copies of one picture by {whose}: {found.num_pairs:,} pairs in {found.num_units:,} groups; {needed}."
+    said = f"counts correlate with ρ = {between(found.rho)}, so that a score of {what} could reach {between(found.ceiling)} at most"
+    return f"Copies of one picture by {whose} ({found.num_pairs:,} pairs): {said}."
+
+
+def said_of_upper_end(found: UpperEnd, num_owners: int) -> str:
+    if num_owners < MIN_OWNERS:
+        return f"Too little to judge whether the score tells a potential: {num_owners} owners, where at least {MIN_OWNERS} are needed."
+    high, low = (f"× {between(found.top_to_bottom[q])}" for q in ("0.95", "0.05"))
+    still = "" if found.slopes["0.05"].low > 0 else " and the lower end does not measurably rise"
+    meaning = {
+        "upper_end": f"the upper end rises more than the lower{still}: the score tells a potential more than an outcome",
+        "lower_end": "the lower end rises more than the upper: the score tells what a picture gets at least",
+        "whole": "no evidence of a potential apart from the outcome, as both ends rise alike",
+        "none": "no evidence that the score sets a potential",
+        "unknown": f"the lower end lies below a count of {MIN_COUNT} and has no room to fall, so that nothing can be said of a potential",
+    }
+    return f"From the lowest to the highest tenth of the score the 95 % quantile goes {high}, the 5 % quantile {low}: {meaning[found.shape]}."
+
+
+def said_of_learning_curve(found: LearningCurve, num_owners: int) -> str:
+    if num_owners < MIN_OWNERS:
+        return f"Too little to judge whether more data would help: {num_owners} owners, where at least {MIN_OWNERS} are needed."
+    if found.last_doubling is None:
+        return "Whether more data would help cannot be told: a run on half of the owners, and one on all of them, are needed."
+    change = f"from half of the owners to all of them ρ changes by {between(found.last_doubling, sign=True)}"
+    said = f"Still rising: {change}." if found.still_rising else f"No evidence that more data would help: {change}."
+    if not found.further:
+        return said
+    guesses = " and ".join(f"{between(guess.rho)} with {guess.times} times the pictures" for guess in found.further)
+    return f"{said} If the power law holds, ρ would be {guesses}."
+
+
+def said_of_leak(found: Leak) -> str:
+    if (least := min(found.random.num_owners, found.owner.num_owners)) < MIN_OWNERS:
+        return f"Too little to judge what a random split would flatter by: {least} owners, where at least {MIN_OWNERS} are needed."
+    more = f"ρ {between(found.difference, sign=True)} on other pictures of train's owners against pictures of owners never seen"
+    return f"A random split would flatter: {more}." if found.leaks else f"No evidence that a random split would flatter: {more}."
+
+
+def said_of_time(found: TimeSplit) -> str:
+    said = "does worse on later pictures" if found.difference.high < 0 else "shows no evidence of doing worse on later pictures"
+    judged_on = f"judged on {found.num_pictures:,} of other owners from then on"
+    return f"A model of the past {said}: trained on pictures from before {found.cutoff} and {judged_on}."
+
+
+def said_of_context(found: OnTopOfContext) -> str:
+    if found.num_owners < MIN_OWNERS:
+        return f"Too little to judge what the image adds: {found.num_owners} owners, where at least {MIN_OWNERS} are needed."
+    text = f"ρ {between(found.rho_context)} from context alone, {between(found.difference, sign=True)} with the image"
+    said = f"The image adds to what is known without it: {text}" if found.adds else f"No evidence that the image adds to the context: {text}"
+    given = found.image_given_context
+    return f"{said}{'' if given is None else f'; given the context, image and views correlate with ρ = {between(given)}'}."
+
+
+def said_of_noise(found: NoisePlaces) -> str:
+    low, middle, high = (found.places[q] for q in ("0.05", "0.5", "0.95"))
+    said = "the model knows that noise is not popular" if high < 0.5 else "the model does not know that noise is unpopular: it never saw any"
+    return f"White noise scores above {100 * middle:.0f} % of the test pictures ({100 * low:.0f} to {100 * high:.0f} %): {said}."
+
+
+def between(found: Interval, sign: bool = False) -> str:
+    return estimate(asdict(found), sign)

@@ -22,24 +22,23 @@ def test_counting_noise_of_views_is_small_and_the_ceiling_is_what_a_knower_of_th
     views = rng.poisson(rate)
     found = count_noise(views, np.arange(20_000) // 10, FEW)
     assert found is not None
-    assert found["half"] == pytest.approx(0.972, abs=0.004)
-    assert found["reliability"]["value"] == pytest.approx(0.986, abs=0.003)
-    assert found["reliability"]["value"] == pytest.approx(spearmanr(views, rng.poisson(rate))[0], abs=0.003)  # a second reading
-    assert found["ceiling"]["value"] == pytest.approx(spearmanr(rate, views)[0], abs=0.003)
-    assert found["ceiling"]["low"] < found["ceiling"]["value"] < found["ceiling"]["high"]
-    assert not found["upper_bound_only"]
+    assert found.half == pytest.approx(0.972, abs=0.004)
+    assert found.reliability.value == pytest.approx(0.986, abs=0.003)
+    assert found.reliability.value == pytest.approx(spearmanr(views, rng.poisson(rate))[0], abs=0.003)  # a second reading
+    assert found.ceiling.value == pytest.approx(spearmanr(rate, views)[0], abs=0.003)
+    assert found.ceiling.low < found.ceiling.value < found.ceiling.high
+    assert not found.upper_bound_only
 
 
-def test_of_favourites_that_are_mostly_zero_it_is_an_upper_bound_and_says_so() -> None:
+def test_of_favourites_that_are_mostly_zero_it_is_an_upper_bound() -> None:
     rng = np.random.default_rng(0)
     rate = np.exp(rng.normal(-4.5, 2, 20_000))
     favorites = rng.poisson(rate)
     found = count_noise(favorites, np.arange(20_000) // 10, FEW)
     assert found is not None
-    assert found["zero_share"] > 0.9
-    assert found["upper_bound_only"]
-    assert "at most" in found["statement"]
-    assert spearmanr(rate, favorites)[0] + 0.1 < found["ceiling"]["low"]  # far from exact: why it is said
+    assert found.zero_share > 0.9
+    assert found.upper_bound_only
+    assert spearmanr(rate, favorites)[0] + 0.1 < found.ceiling.low  # far from exact: why it is said
     assert count_noise(np.zeros(50, np.int64), np.arange(50), FEW) is None
 
 
@@ -55,13 +54,13 @@ def pairs(seed: int, num: int, content: float, owner: float) -> tuple[np.ndarray
 
 def test_copies_by_different_owners_share_their_content_those_of_one_owner_the_owner_too() -> None:
     found = content_ceiling(*pairs(0, 4000, content=1.0, owner=1.0), FEW)
-    other, same = found["other_owner"], found["same_owner"]
-    assert (other["num_pairs"], same["num_pairs"]) == (2000, 2000)
+    other, same = found.other_owner, found.same_owner
+    assert (other.num_pairs, same.num_pairs) == (2000, 2000)
     # Variances: a third is content, a third owner, a third luck. Spearman's of a normal pair: 6/π·asin(r/2).
     for part, shared in ((other, 1 / 3), (same, 2 / 3)):
-        assert part["rho"]["low"] < 6 / np.pi * np.arcsin(shared / 2) < part["rho"]["high"]
-    assert other["ceiling"]["value"] == pytest.approx(np.sqrt(other["rho"]["value"]))
-    assert same["rho"]["low"] > other["rho"]["high"]
+        assert part.rho.low < 6 / np.pi * np.arcsin(shared / 2) < part.rho.high
+    assert other.ceiling.value == pytest.approx(np.sqrt(other.rho.value))
+    assert same.rho.low > other.rho.high
 
 
 def test_content_ceiling_is_what_a_score_of_the_content_reaches() -> None:
@@ -69,8 +68,8 @@ def test_content_ceiling_is_what_a_score_of_the_content_reaches() -> None:
     content = rng.normal(size=5000)
     a, b = (np.exp(content + rng.normal(size=5000)) for _ in range(2))
     owners = np.arange(10_000).astype(str)
-    found = content_ceiling(a, b, owners[:5000], owners[5000:], FEW)["other_owner"]
-    assert found["ceiling"]["value"] == pytest.approx(spearmanr(content, a)[0], abs=0.02)
+    found = content_ceiling(a, b, owners[:5000], owners[5000:], FEW).other_owner
+    assert found.ceiling.value == pytest.approx(spearmanr(content, a)[0], abs=0.02)
 
 
 def test_which_picture_of_a_pair_comes_first_changes_nothing() -> None:
@@ -78,19 +77,19 @@ def test_which_picture_of_a_pair_comes_first_changes_nothing() -> None:
     turned = np.arange(200) % 3 == 0
     again = [np.where(turned, other, one) for one, other in ((a, b), (b, a), (of_a, of_b), (of_b, of_a))]
     assert spearmanr(again[0], again[1])[0] != pytest.approx(spearmanr(a, b)[0])  # control: of pairs as they lie
-    turned_round, straight = (content_ceiling(*columns, FEW)["other_owner"]["rho"] for columns in (again, (a, b, of_a, of_b)))
-    assert turned_round["value"] == pytest.approx(straight["value"])
+    turned_round, straight = (content_ceiling(*columns, FEW).other_owner.rho for columns in (again, (a, b, of_a, of_b)))
+    assert turned_round.value == pytest.approx(straight.value)
 
 
 def test_few_pairs_or_owners_that_hang_together_say_nothing() -> None:
-    few = content_ceiling(*pairs(0, 58, 1.0, 1.0), FEW)["other_owner"]
-    assert (few["num_pairs"], few["rho"], few["ceiling"]) == (29, None, None)
-    assert content_ceiling(*pairs(0, 60, 1.0, 1.0), FEW)["other_owner"]["rho"] is not None  # control: one pair more
+    few = content_ceiling(*pairs(0, 58, 1.0, 1.0), FEW).other_owner
+    assert (few.num_pairs, few.rho, few.ceiling) == (29, None, None)
+    assert content_ceiling(*pairs(0, 60, 1.0, 1.0), FEW).other_owner.rho is not None  # control: one pair more
     a, b, of_a, of_b = pairs(0, 400, 1.0, 1.0)
-    hub = content_ceiling(a, b, of_a, np.full(400, "everybody's copy"), FEW)["other_owner"]
-    assert (hub["num_pairs"], hub["num_units"], hub["rho"]) == (400, 1, None)
+    hub = content_ceiling(a, b, of_a, np.full(400, "everybody's copy"), FEW).other_owner
+    assert (hub.num_pairs, hub.num_units, hub.rho) == (400, 1, None)
     unknown = content_ceiling(a, b, of_a, np.full(400, ""), FEW)
-    assert unknown["other_owner"]["num_pairs"] == unknown["same_owner"]["num_pairs"] == 0
+    assert unknown.other_owner.num_pairs == unknown.same_owner.num_pairs == 0
     with pytest.raises(PeoriaError, match="pairs: 400, 399"):
         content_ceiling(a, b[1:], of_a, of_b, FEW)
 
@@ -113,15 +112,14 @@ def potential_world(seed: int, kind: str, base: float = 5.0) -> tuple[np.ndarray
 def test_the_shape_is_told(kind: str, shape: str) -> None:
     found = upper_end(*potential_world(0, kind), FEW)
     assert found is not None
-    assert found["shape"] == shape, found["statement"]
+    assert found.shape == shape
     if kind == "potential":
-        assert found["top_to_bottom"]["0.95"]["low"] > 3 > 1.3 > found["top_to_bottom"]["0.05"]["high"]
-        assert "tells a potential" in found["statement"]
+        assert found.top_to_bottom["0.95"].low > 3 > 1.3 > found.top_to_bottom["0.05"].high
 
 
 def test_a_factor_is_not_often_taken_for_a_potential() -> None:
     shapes = [upper_end(*potential_world(seed, "factor"), FEW) for seed in range(40)]
-    assert sum(found is not None and found["shape"] == "upper_end" for found in shapes) <= 4  # 2.5 % of 40 is 1
+    assert sum(found is not None and found.shape == "upper_end" for found in shapes) <= 4  # 2.5 % of 40 is 1
 
 
 def test_a_lower_end_at_zero_is_no_potential(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,11 +127,11 @@ def test_a_lower_end_at_zero_is_no_potential(monkeypatch: pytest.MonkeyPatch) ->
     world = potential_world(0, "factor", base=0.5)
     found = upper_end(*world, FEW)
     assert found is not None
-    assert found["shape"] == "unknown"
+    assert found.shape == "unknown"
     monkeypatch.setattr(ceiling, "MIN_COUNT", 0)
     unguarded = upper_end(*world, FEW)
     assert unguarded is not None
-    assert unguarded["shape"] == "upper_end"
+    assert unguarded.shape == "upper_end"
 
 
 def test_quantiles_by_decile_are_those_of_the_pictures_in_it() -> None:
@@ -141,12 +139,12 @@ def test_quantiles_by_decile_are_those_of_the_pictures_in_it() -> None:
     found = upper_end(score, counts, owners, FEW)
     assert found is not None
     order = np.argsort(score)
-    for k, row in enumerate(found["deciles"]):
+    for k, row in enumerate(found.deciles):
         inside = counts[order[400 * k : 400 * (k + 1)]]
-        assert row["num_pictures"] == 400
-        for name, estimate in row["quantiles"].items():
-            assert estimate["value"] == np.quantile(inside, float(name), method="inverted_cdf")
-            assert estimate["low"] <= estimate["value"] <= estimate["high"]
+        assert row.num_pictures == 400
+        for name, estimate in row.quantiles.items():
+            assert estimate.value == np.quantile(inside, float(name), method="inverted_cdf")
+            assert estimate.low <= estimate.value <= estimate.high
 
 
 def test_resampled_quantiles_are_those_of_the_resample_written_out() -> None:
@@ -168,5 +166,4 @@ def test_too_few_pictures_or_owners_claim_nothing() -> None:
     assert upper_end(np.ones(4000), counts, owners, FEW) is None
     found = upper_end(score, counts, np.arange(4000) % 19, FEW)
     assert found is not None
-    assert found["shape"] == "unknown"
-    assert found["statement"].startswith("Too little to judge")
+    assert found.shape == "unknown"

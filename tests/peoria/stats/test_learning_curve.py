@@ -56,51 +56,47 @@ def test_the_bounds_hold_and_are_the_best_on_the_edge() -> None:
 
 
 def test_a_rising_curve_is_still_rising_and_goes_on() -> None:
-    found = learning_curve(points({0.125: 0.1, 0.25: 0.18, 0.5: 0.25, 1.0: 0.31}), OWNERS, FEW)
-    assert found["still_rising"]
-    assert found["statement"].startswith("Still rising")
-    twice, ten = found["further"]
-    assert (twice["num_pictures"], ten["num_pictures"]) == (16_000, 80_000)
-    assert found["points"][-1]["rho"]["value"] < twice["rho"]["value"] < ten["rho"]["value"] <= found["fit"]["a"]
-    assert ten["rho"]["high"] - ten["rho"]["low"] > twice["rho"]["high"] - twice["rho"]["low"]  # farther is less sure
-    assert found["fit"]["curve"][-1][1] == pytest.approx(ten["rho"]["value"])
+    found = learning_curve(points({0.125: 0.1, 0.25: 0.18, 0.5: 0.25, 1.0: 0.31}), OWNERS)
+    assert found.still_rising
+    twice, ten = found.further
+    assert (twice.num_pictures, ten.num_pictures) == (16_000, 80_000)
+    assert found.points[-1].rho.value < twice.rho.value < ten.rho.value <= found.fit.a
+    assert ten.rho.high - ten.rho.low > twice.rho.high - twice.rho.low  # farther is less sure
+    assert found.fit.curve[-1][1] == pytest.approx(ten.rho.value)
 
 
 def test_a_flat_curve_is_not() -> None:
-    found = learning_curve(points({0.125: 0.3, 0.25: 0.3, 0.5: 0.3, 1.0: 0.3}), OWNERS, FEW)
-    assert not found["still_rising"]
-    assert found["statement"].startswith("No evidence that more data would help")
-    assert found["further"][0]["rho"]["value"] == pytest.approx(found["points"][-1]["rho"]["value"], abs=0.02)
+    found = learning_curve(points({0.125: 0.3, 0.25: 0.3, 0.5: 0.3, 1.0: 0.3}), OWNERS)
+    assert not found.still_rising
+    assert found.further[0].rho.value == pytest.approx(found.points[-1].rho.value, abs=0.02)
 
 
 def test_flat_curves_are_seldom_called_rising() -> None:
-    assert sum(learning_curve(points({0.5: 0.3, 1.0: 0.3}, seed), OWNERS, FEW)["still_rising"] for seed in range(40)) <= 4
+    assert sum(learning_curve(points({0.5: 0.3, 1.0: 0.3}, seed), OWNERS).still_rising for seed in range(40)) <= 4
 
 
 def test_the_difference_is_paired() -> None:
     """The step from half to all is smaller than what either number's own interval leaves open."""
-    found = learning_curve(points({0.5: 0.27, 1.0: 0.31}), OWNERS, FEW)
-    half, whole = (point["rho"] for point in found["points"])
-    assert half["high"] > whole["low"]
-    assert found["still_rising"]
+    found = learning_curve(points({0.5: 0.27, 1.0: 0.31}), OWNERS)
+    half, whole = (point.rho for point in found.points)
+    assert half.high > whole.low
+    assert found.still_rising
 
 
 def test_two_points_are_not_drawn_out() -> None:
-    found = learning_curve(points({0.5: 0.25, 1.0: 0.31}), OWNERS, FEW)
-    assert (found["fit"], found["further"]) == (None, [])
-    assert "power law" not in found["statement"]
-    three = learning_curve(points({0.25: 0.18, 0.5: 0.25, 1.0: 0.31}), OWNERS, FEW)
-    assert len(three["further"]) == 2  # control
-    alone = learning_curve(points({1.0: 0.3}), OWNERS, FEW)
-    assert (alone["last_doubling"], alone["still_rising"]) == (None, None)
+    found = learning_curve(points({0.5: 0.25, 1.0: 0.31}), OWNERS)
+    assert (found.fit, found.further) == (None, ())
+    three = learning_curve(points({0.25: 0.18, 0.5: 0.25, 1.0: 0.31}), OWNERS)
+    assert len(three.further) == 2  # control
+    alone = learning_curve(points({1.0: 0.3}), OWNERS)
+    assert (alone.last_doubling, alone.still_rising) == (None, None)
     with pytest.raises(PeoriaError, match="points"):
-        learning_curve([], OWNERS, FEW)
+        learning_curve([], OWNERS)
 
 
 def test_few_owners_claim_nothing() -> None:
-    few = learning_curve(points({0.25: 0.1, 0.5: 0.2, 1.0: 0.4}), np.arange(3000) % 19, FEW)
-    assert few["still_rising"] is False
-    assert few["statement"].startswith("Too little to judge")
+    few = learning_curve(points({0.25: 0.1, 0.5: 0.2, 1.0: 0.4}), np.arange(3000) % 19)
+    assert few.still_rising is False
 
 
 def held_out(seed: int, name: str, skill: float) -> HeldOut:
@@ -113,17 +109,16 @@ def held_out(seed: int, name: str, skill: float) -> HeldOut:
 
 def test_a_leak_is_seen_with_its_size() -> None:
     found = leak(held_out(0, "train", 1.0), held_out(1, "val", 0.0), FEW)
-    assert found["leaks"]
-    assert found["statement"].startswith("A random split would flatter")
-    assert found["difference"]["value"] == pytest.approx(found["random"]["rho"]["value"] - found["owner"]["rho"]["value"])
+    assert found.leaks
+    assert found.difference.value == pytest.approx(found.random.rho.value - found.owner.rho.value)
     # independent sets: the variance of the difference is the sum
-    width = found["difference"]["high"] - found["difference"]["low"]
-    widths = [found[name]["rho"]["high"] - found[name]["rho"]["low"] for name in ("random", "owner")]
+    width = found.difference.high - found.difference.low
+    widths = [side.rho.high - side.rho.low for side in (found.random, found.owner)]
     assert width == pytest.approx(np.hypot(*widths), rel=0.3)
 
 
 def test_without_a_leak_none_is_claimed() -> None:
-    claims = [leak(held_out(seed, "train", 0.7), held_out(1000 + seed, "val", 0.7), FEW)["leaks"] for seed in range(40)]
+    claims = [leak(held_out(seed, "train", 0.7), held_out(1000 + seed, "val", 0.7), FEW).leaks for seed in range(40)]
     assert sum(claims) <= 4
 
 
@@ -131,8 +126,8 @@ def test_sets_of_different_owners_are_resampled_apart() -> None:
     """Two sets with the same numbers in them: were the same places drawn from both, their difference would seem certain."""
     one = held_out(0, "train", 1.0)
     found = leak(one, replace(one, owners=np.char.add("other ", np.asarray(one.owners))), FEW)
-    assert found["difference"]["value"] == 0
-    assert found["difference"]["low"] < -0.02 < 0.02 < found["difference"]["high"]
+    assert found.difference.value == 0
+    assert found.difference.low < -0.02 < 0.02 < found.difference.high
 
 
 def test_a_leak_needs_two_sets_of_enough_owners() -> None:
@@ -140,5 +135,4 @@ def test_a_leak_needs_two_sets_of_enough_owners() -> None:
     with pytest.raises(PeoriaError, match="owners: 300 are in both sets"):
         leak(one, replace(other, owners=one.owners), FEW)
     few = leak(one, replace(other, owners=np.arange(1500) % 19), FEW)
-    assert not few["leaks"]
-    assert few["statement"].startswith("Too little to judge")
+    assert not few.leaks

@@ -5,7 +5,7 @@ from scipy.stats import spearmanr
 from peoria.errors import PeoriaError
 from peoria.stats import strata
 from peoria.stats.bootstrap import owner_weights
-from peoria.stats.estimates import Resampling
+from peoria.stats.estimates import Interval, Resampling
 from peoria.stats.metrics import spearman
 from peoria.stats.strata import calibration, deciles, within_months
 
@@ -28,16 +28,16 @@ def test_a_score_that_tells_the_month_ranks_nothing_within_one() -> None:
     score, views, uploaded, owners = world_of_months(0, appeal=0.0)
     found = within_months(score, views, uploaded, owners, FEW)
     assert found is not None
-    assert found["rho"]["low"] < 0 < found["rho"]["high"]
+    assert found.rho.low < 0 < found.rho.high
     assert spearman(score, views) > 0.3  # control: pooled, the month looks like skill
 
 
 def test_appeal_is_left_within_months() -> None:
     found = within_months(*world_of_months(0, appeal=0.7), FEW)
     assert found is not None
-    assert found["rho"]["low"] > 0.3
-    assert found["num_months"] == 24
-    assert [row["month"] for row in found["months"]] == [str(np.datetime64("2013-01") + k) for k in range(24)]
+    assert found.rho.low > 0.3
+    assert found.num_months == 24
+    assert [row.month for row in found.months] == [str(np.datetime64("2013-01") + k) for k in range(24)]
 
 
 def test_intervals_hold() -> None:
@@ -51,8 +51,8 @@ def test_intervals_hold() -> None:
         by_owner, by_picture = (within_months(score, views, uploaded, who, FEW) for who in (owner, np.arange(1200)))
         assert by_owner is not None
         assert by_picture is not None
-        covers += by_owner["rho"]["low"] <= 0 <= by_owner["rho"]["high"]
-        narrow += by_picture["rho"]["low"] <= 0 <= by_picture["rho"]["high"]
+        covers += by_owner.rho.low <= 0 <= by_owner.rho.high
+        narrow += by_picture.rho.low <= 0 <= by_picture.rho.high
     assert covers >= 50
     assert narrow < 40  # control
 
@@ -67,14 +67,14 @@ def test_months_are_weighted_by_their_pictures_and_small_or_unknown_ones_left_ou
     found = within_months(score[keep], views[keep], uploaded[keep], owners[keep], FEW)
     assert found is not None
     second = month == np.unique(month[100:])[1]
-    assert found["num_months"] == 1
-    assert found["num_left_out"] == 129
-    assert found["rho"]["value"] == pytest.approx(spearmanr(score[second], views[second])[0])
+    assert found.num_months == 1
+    assert found.num_left_out == 129
+    assert found.rho.value == pytest.approx(spearmanr(score[second], views[second])[0])
     with_both = within_months(score[keep], views[keep], uploaded[keep], owners[keep], FEW, min_pictures=29)
     assert with_both is not None
-    first, second_row = with_both["months"]
-    sizes = first["num_pictures"], second_row["num_pictures"]
-    assert with_both["rho"]["value"] == pytest.approx(np.average([first["rho"]["value"], second_row["rho"]["value"]], weights=sizes))
+    first, second_row = with_both.months
+    sizes = first.num_pictures, second_row.num_pictures
+    assert with_both.rho.value == pytest.approx(np.average([first.rho.value, second_row.rho.value], weights=sizes))
     assert within_months(score[:100], views[:100], uploaded[:100], owners[:100], FEW) is None
     with pytest.raises(PeoriaError, match="uploaded_at: 99 values"):
         within_months(score[:100], views[:100], uploaded[:99], owners[:100], FEW)
@@ -101,7 +101,7 @@ def test_a_score_that_is_no_number_ranks_nothing() -> None:
     score[7] = np.nan
     found = within_months(score, views, uploaded, owners, FEW)
     assert found is not None
-    assert found["rho"] == {"value": 0, "low": 0, "high": 0}  # though it ranks 23 of 24 months
+    assert found.rho == Interval(0, 0, 0)  # though it ranks 23 of 24 months
     assert calibration(score, views, owners, FEW) is None
 
 
@@ -120,13 +120,13 @@ def test_calibration_shows_what_is_promised_and_what_comes() -> None:
     exaggerated = calibration(promised, 4.5 + 0.3 * (promised - 4.5) + rng.normal(size=3000), owners, FEW, same_scale=True)
     assert kept is not None
     assert exaggerated is not None
-    assert kept["slope"]["low"] < 1 < kept["slope"]["high"]
-    assert exaggerated["slope"]["low"] < 0.3 < exaggerated["slope"]["high"] < 0.5
-    assert all(row["truth"]["low"] - 0.1 < row["score"] < row["truth"]["high"] + 0.1 for row in kept["deciles"])
-    assert exaggerated["deciles"][9]["truth"]["high"] < exaggerated["deciles"][9]["score"]
-    assert [row["num_pictures"] for row in kept["deciles"]] == [300] * 10
+    assert kept.slope.low < 1 < kept.slope.high
+    assert exaggerated.slope.low < 0.3 < exaggerated.slope.high < 0.5
+    assert all(row.truth.low - 0.1 < row.score < row.truth.high + 0.1 for row in kept.deciles)
+    assert exaggerated.deciles[9].truth.high < exaggerated.deciles[9].score
+    assert [row.num_pictures for row in kept.deciles] == [300] * 10
     on_ranks = calibration(promised, promised, owners, FEW)
     assert on_ranks is not None
-    assert on_ranks["slope"] is None
+    assert on_ranks.slope is None
     with pytest.raises(PeoriaError, match="truth"):
         calibration(promised, np.full(3000, np.nan), owners, FEW)
