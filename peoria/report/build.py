@@ -71,7 +71,7 @@ def make_verdict(
     winners = {target: judged.name(target) for target in judged.winners}
     if scored.labels.favorites is None or len(set((scored.labels.favorites >= 1).tolist())) < 2:
         winners.pop("favorites", None)
-    verdict = judge(scored.predictors, scored.labels, winners=winners, on_val=baselines_on_val, opening=scored.opening)
+    verdict = judge(scored.predictors, scored.labels, scored.clusters, winners=winners, on_val=baselines_on_val, opening=scored.opening)
     best = judged.winners["views"]
     if best.config.trunk == "frozen":
         verdict["notes"].append(FROZEN)

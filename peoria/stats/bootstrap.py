@@ -1,6 +1,7 @@
-"""Intervals by resampling owners, for the rank metrics of several predictors at once.
+"""The cluster bootstrap, for the rank metrics of several predictors at once.
 
-Owners, not pictures, are drawn with replacement: pictures of one owner are alike in looks and in fame, so that an interval over pictures
+Owners, not pictures, are drawn with replacement, each with all its pictures (Field & Welsh 2007, "Bootstrapping clustered data", Journal of the
+Royal Statistical Society B 69:369-390): pictures of one owner are alike in looks and in fame, so that an interval over pictures
 would be too narrow. A resample is kept as a weight for each picture (how often its owner was drawn); ranks come from cumulative sums of
 weights over an order sorted once. The same seed gives every statistic and every predictor the same resamples, so that differences are paired.
 """
@@ -13,24 +14,24 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
-from peoria.stats.metrics import Floats, owner_units, rankable, two_classes
+from peoria.stats.clusters import Clusters
+from peoria.stats.metrics import Floats, rankable, two_classes
 
 CHUNK = 16  # resamples held at once: 16 · 80,000 pictures · 4 bytes = 5 MB
 SEEDS_STREAM = 1  # keeps the draws of seeds apart from those of owners
 
 
-def owner_weights(owners: ArrayLike, num_resamples: int, seed: int, chunk: int = CHUNK) -> Iterator[NDArray[np.int32]]:
+def owner_weights(clusters: Clusters, num_resamples: int, seed: int, chunk: int = CHUNK) -> Iterator[NDArray[np.int32]]:
     """Yields int32 [b, N], b ≤ ``chunk``: how often picture ``i``'s owner was drawn in each of ``num_resamples`` resamples.
 
-    As many owners are drawn as there are; an unknown owner (``""``) is drawn by picture. The draws do not depend on ``chunk``.
+    As many clusters are drawn as there are. The draws do not depend on ``chunk``.
     """
-    units, sizes = owner_units(owners)
-    for drawn in _draws(len(sizes), num_resamples, seed, chunk):
-        yield drawn[:, units]
+    for drawn in _draws(clusters.num, num_resamples, seed, chunk):
+        yield drawn[:, clusters.units]
 
 
 def bootstrap_spearman(
-    scores: Mapping[str, ArrayLike], y: ArrayLike, owners: ArrayLike, num_resamples: int = 2000, seed: int = 0
+    scores: Mapping[str, ArrayLike], y: ArrayLike, clusters: Clusters, num_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Floats]:
     """``metrics.spearman`` of each score [N] with ``y`` [N] in each resample: name → [num_resamples].
 
@@ -45,10 +46,9 @@ def bootstrap_spearman(
     of_y = _Order.of(y)
     # All pictures are put in the order of y once, so that y itself needs no gather in the loop.
     orders = {name: _Order.of(column[of_y.order]) for name, column in columns.items() if rankable(column)}
-    units, sizes = owner_units(owners)
-    units = units[of_y.order]
+    units = clusters.units[of_y.order]
     done = 0
-    for drawn in _draws(len(sizes), num_resamples, seed):
+    for drawn in _draws(clusters.num, num_resamples, seed):
         weights = drawn[:, units]
         for k, row in enumerate(weights.astype(np.float64), start=done):
             tie_weights = of_y.merge(row)
@@ -66,7 +66,7 @@ def bootstrap_spearman(
 
 
 def bootstrap_gini(
-    scores: Mapping[str, ArrayLike], positive: ArrayLike, owners: ArrayLike, num_resamples: int = 2000, seed: int = 0
+    scores: Mapping[str, ArrayLike], positive: ArrayLike, clusters: Clusters, num_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Floats]:
     """``metrics.gini`` of each score [N] for the boolean ``positive`` [N] in each resample: name → [num_resamples].
 
@@ -78,7 +78,7 @@ def bootstrap_gini(
     orders = {name: _Order.of(column) for name, column in columns.items() if rankable(column)}
     result = {name: np.zeros(num_resamples) for name in columns}
     done = 0
-    for weights in owner_weights(owners, num_resamples, seed):
+    for weights in owner_weights(clusters, num_resamples, seed):
         for k, row in enumerate(weights.astype(np.float64), start=done):
             of_positive = row * is_positive
             num_positive = of_positive.sum()
@@ -93,11 +93,10 @@ def bootstrap_gini(
     return result
 
 
-def bootstrap_sums(terms: Floats, owners: ArrayLike, num_resamples: int, seed: int) -> Floats:
+def bootstrap_sums(terms: Floats, clusters: Clusters, num_resamples: int, seed: int) -> Floats:
     """Sums over the pictures of each resample of ``terms`` [C, N]: [num_resamples, C]."""
-    units, sizes = owner_units(owners)
-    of_units = np.stack([np.bincount(units, weights=term) for term in terms])
-    drawn = _draws(len(sizes), num_resamples, seed)
+    of_units = np.stack([np.bincount(clusters.units, weights=term) for term in terms])
+    drawn = _draws(clusters.num, num_resamples, seed)
     totals: Floats = np.concatenate([np.einsum("bu,cu->bc", weights.astype(np.float64), of_units) for weights in drawn])
     return totals
 

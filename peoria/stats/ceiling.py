@@ -9,8 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman, owner_weights
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling, num_units
-from peoria.stats.metrics import Floats, effective_owners, rankable, spearman, spearman_brown
+from peoria.stats.clusters import Clusters
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling
+from peoria.stats.metrics import Floats, rankable, spearman, spearman_brown
 from peoria.stats.strata import deciles
 
 Shape = Literal["upper_end", "whole", "lower_end", "none", "unknown"]
@@ -72,7 +73,7 @@ class UpperEnd:
     shape: Shape
 
 
-def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, num_thinnings: int = 5) -> CountNoise | None:
+def count_noise(counts: ArrayLike, clusters: Clusters, resampling: Resampling, num_thinnings: int = 5) -> CountNoise | None:
     """The highest ρ that a score could reach with these counts [N] if it knew each picture's true rate: what is lost to counting alone.
 
     Where counts are Poisson, halves v₁ ~ Binomial(v, ½) and v₂ = v − v₁ are independent given the rate. Their ρ, stepped up to whole
@@ -90,9 +91,9 @@ def count_noise(counts: ArrayLike, owners: ArrayLike, resampling: Resampling, nu
     for _ in range(num_thinnings):
         first = rng.binomial(counts, 0.5)
         values.append(spearman(first, counts - first))
-        samples += bootstrap_spearman({"half": first}, counts - first, owners, **resampling.draws)["half"] / num_thinnings
+        samples += bootstrap_spearman({"half": first}, counts - first, clusters, **resampling.draws)["half"] / num_thinnings
     half = float(np.mean(values))
-    reliability = Estimate(float(spearman_brown(half)), spearman_brown(samples), effective_owners(owners)).interval()
+    reliability = Estimate(float(spearman_brown(half)), spearman_brown(samples), clusters.effective).interval()
     zero_share = float((counts == 0).mean())
     loose = zero_share > MOSTLY_ZERO
     known = reliability.low > 0 or not loose
@@ -124,7 +125,7 @@ def content_ceiling(counts_a: ArrayLike, counts_b: ArrayLike, owners_a: ArrayLik
     return ContentCeiling(other, same)
 
 
-def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling: Resampling) -> UpperEnd | None:
+def upper_end(score: ArrayLike, counts: ArrayLike, clusters: Clusters, resampling: Resampling) -> UpperEnd | None:
     """Whether the score tells how far a picture may get, more than how far it gets: quantiles of the counts by decile of the score.
 
     The paper (section 6.3) holds it possible that images tell a *potential to become popular*. A potential shows as upper quantiles that
@@ -142,10 +143,9 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
     sizes = np.bincount(decile, minlength=10)
     if sizes.min() < MIN_IN_DECILE:
         return None
-    units, effective = num_units(owners), effective_owners(owners)
     quantiles = _Quantiles.of(decile, counts)
     value = quantiles(np.ones((1, len(counts))))[0]
-    samples = np.concatenate([quantiles(weights) for weights in owner_weights(owners, **resampling.draws)])
+    samples = np.concatenate([quantiles(weights) for weights in owner_weights(clusters, **resampling.draws)])
     samples = samples[np.isfinite(samples).all(axis=(1, 2))]  # without those that drew nothing of a decile
 
     place = (np.arange(10) - 4.5) / 10
@@ -154,7 +154,7 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
     at = {str(q): k for k, q in enumerate(QUANTILES)}
 
     def interval(value: float, samples: Floats) -> Interval:
-        return Estimate(value, samples, effective).interval()
+        return Estimate(value, samples, clusters.effective).interval()
 
     slopes_found = {q: interval(slope[at[q]], slopes[:, at[q]]) for q in ("0.05", "0.5", "0.95")}
     difference = interval(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0])
@@ -166,7 +166,7 @@ def upper_end(score: ArrayLike, counts: ArrayLike, owners: ArrayLike, resampling
         slopes=slopes_found,
         slope_difference=difference,
         top_to_bottom={q: interval(factor[at[q]], factors[:, at[q]]) for q in ("0.05", "0.95")},
-        shape="unknown" if units < MIN_OWNERS or near_zero > 1 else _shape(slopes_found["0.05"], slopes_found["0.95"], difference),
+        shape="unknown" if clusters.num < MIN_OWNERS or near_zero > 1 else _shape(slopes_found["0.05"], slopes_found["0.95"], difference),
     )
 
 
@@ -199,13 +199,13 @@ def _pairs(a: Floats, b: Floats, of_a: NDArray[np.str_], of_b: NDArray[np.str_],
     names, owner = np.unique(np.concatenate([of_a, of_b]), return_inverse=True)
     graph = coo_array((np.ones(len(a)), (owner[: len(a)], owner[len(a) :])), shape=(len(names), len(names)))
     unit = connected_components(graph, directed=False)[1][owner] if len(a) else owner
-    units = len(np.unique(unit))
-    if len(a) < MIN_PAIRS or units < MIN_OWNERS:
-        return PairCeiling(len(a), units, None, None)
+    clusters = Clusters.of(unit)
+    if len(a) < MIN_PAIRS or clusters.num < MIN_OWNERS:
+        return PairCeiling(len(a), clusters.num, None, None)
     one, other = np.concatenate([a, b]), np.concatenate([b, a])
-    samples = bootstrap_spearman({"pair": one}, other, unit.astype(str), **resampling.draws)["pair"]
-    rho = Estimate(spearman(one, other), samples, effective_owners(unit.astype(str))).interval()
-    return PairCeiling(len(a), units, rho, rho.mapped(lambda value: math.sqrt(max(value, 0.0))))
+    samples = bootstrap_spearman({"pair": one}, other, clusters, **resampling.draws)["pair"]
+    rho = Estimate(spearman(one, other), samples, clusters.effective).interval()
+    return PairCeiling(len(a), clusters.num, rho, rho.mapped(lambda value: math.sqrt(max(value, 0.0))))
 
 
 def _shape(low: Interval, high: Interval, difference: Interval) -> Shape:

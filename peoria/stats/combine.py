@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
+from peoria.stats.clusters import Clusters
 from peoria.stats.confounds import bootstrap_given_age, given_age
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling, num_units
-from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling
+from peoria.stats.metrics import Floats, rankable, spearman
 
 MIN_PICTURES = 100  # for a spline of 7 numbers
 
@@ -79,7 +80,7 @@ def on_top_of_context(
     image_test: ArrayLike,
     context_test: ArrayLike,
     views_test: ArrayLike,
-    owners_test: ArrayLike,
+    clusters_test: Clusters,
     resampling: Resampling,
 ) -> OnTopOfContext:
     """What the image adds to the context: ρ on test with both, combined on val, less ρ with context alone, on the same resamples.
@@ -93,25 +94,25 @@ def on_top_of_context(
         "image": np.asarray(image_test, np.float64),
         "both": combination.score(context_test, image_test),
     }
-    samples = bootstrap_spearman(scores, views_test, owners_test, **resampling.draws)
-    effective = effective_owners(owners_test)
+    samples = bootstrap_spearman(scores, views_test, clusters_test, **resampling.draws)
+    effective = clusters_test.effective
     rho = {name: Estimate(spearman(score, views_test), samples[name], effective) for name, score in scores.items()}
     given = None
     if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
-        drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], owners_test, **resampling.draws)["image"]
+        drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], clusters_test, **resampling.draws)["image"]
         given = Estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective).interval()
-    difference, units = (rho["both"] - rho["context"]).interval(), num_units(owners_test)
+    difference = (rho["both"] - rho["context"]).interval()
     return OnTopOfContext(
         num_val=len(np.asarray(views_val)),
         num_test=len(scores["image"]),
-        num_owners=units,
+        num_owners=clusters_test.num,
         weights=Weights(combination.context, combination.image),
         rho_context=rho["context"].interval(),
         rho_image=rho["image"].interval(),
         rho_both=rho["both"].interval(),
         difference=difference,
         image_given_context=given,
-        adds=units >= MIN_OWNERS and difference.low > 0,
+        adds=clusters_test.num >= MIN_OWNERS and difference.low > 0,
     )
 
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_sums
-from peoria.stats.metrics import Floats, owner_units, pearson, rankable
+from peoria.stats.clusters import Clusters
+from peoria.stats.metrics import Floats, pearson, rankable
 
 AGE_KNOTS = (0.25, 0.5, 0.75)  # of the rank of age; with cubic pieces 6 degrees of freedom beside the constant
 
@@ -45,20 +46,20 @@ def given_age(score: ArrayLike, views: ArrayLike, age_days: ArrayLike) -> float:
 
 
 def bootstrap_given_age(
-    scores: Mapping[str, ArrayLike], views: ArrayLike, age_days: ArrayLike, owners: ArrayLike, num_resamples: int = 2000, seed: int = 0
+    scores: Mapping[str, ArrayLike], views: ArrayLike, age_days: ArrayLike, clusters: Clusters, num_resamples: int = 2000, seed: int = 0
 ) -> dict[str, Floats]:
     """``given_age`` of each score over resampled owners: name → [num_resamples].
 
     Ranks are those of the whole split; the function of age is fitted anew in each resample. Owners upload within a few weeks, so that a split
     of few owners knows little of age: with the fit held fixed, 95 % intervals over 60 owners held the truth in 93 % (simulated).
     """
-    owners, age_days = np.asarray(owners), np.asarray(age_days, np.float64)
+    age_days = np.asarray(age_days, np.float64)
     left = [without_age(values, age_days) for values in (views, *scores.values())]
     columns = np.stack([column / (column.std() or 1.0) for column in left])  # [1 + S, N], views first; of unit size, so that no digits are lost
     basis = _age_basis(age_days).T
     k, c = len(basis), len(columns)
     terms = [basis[:, None] * basis, columns[:, None] * basis, columns[:, None] * columns[:1], columns[:, None] ** 2]
-    totals = bootstrap_sums(np.concatenate([term.reshape(-1, len(age_days)) for term in terms]), owners, num_resamples, seed)
+    totals = bootstrap_sums(np.concatenate([term.reshape(-1, len(age_days)) for term in terms]), clusters, num_resamples, seed)
     gram, cross, products, squares = np.split(totals, np.cumsum([k * k, c * k, c]), axis=1)
     cross = cross.reshape(-1, c, k)
     # a resample without pictures of some age leaves a piece of the spline empty
@@ -75,12 +76,12 @@ class Pairs(NamedTuple):
 
     more: NDArray[np.int64]  # [P], index of the picture with more views
     fewer: NDArray[np.int64]  # [P]
-    owner: NDArray[np.int64]  # [P], a number for each owner
+    owners: Clusters  # of the pairs
     age: Floats  # [P, 8], what age may tell of the order: ±1 for which is older, and the difference of the spline's pieces; [P, 0] without dates
 
 
 def within_owner_pairs(
-    owners: ArrayLike, uploaded_at: ArrayLike | None, views: ArrayLike, max_days: float = 30, age_days: ArrayLike | None = None
+    clusters: Clusters, uploaded_at: ArrayLike | None, views: ArrayLike, max_days: float = 30, age_days: ArrayLike | None = None
 ) -> Pairs:
     """All pairs of one known owner, at most ``max_days`` apart in upload, with different views.
 
@@ -89,7 +90,7 @@ def within_owner_pairs(
     were read at one time.
     """
     views = np.asarray(views)
-    units, _ = owner_units(owners)  # an unknown owner is a unit of one picture, and so in no pair
+    units = clusters.units  # an unknown owner has a cluster of one picture, and so no pair
     rows, seconds, basis = np.arange(len(views)), np.zeros(len(views), np.int64), np.empty((len(views), 0))
     ages = np.zeros(len(views))
     if uploaded_at is not None:
@@ -116,7 +117,7 @@ def within_owner_pairs(
     age = basis[more] - basis[fewer]
     if uploaded_at is not None:
         age = np.column_stack([np.sign(ages[more] - ages[fewer]), age])
-    return Pairs(more, fewer, units[i], age)
+    return Pairs(more, fewer, Clusters.of(units[i]), age)  # drawn in the order of their numbers as text
 
 
 def pair_accuracy(score: ArrayLike, pairs: Pairs) -> float | None:
@@ -138,7 +139,7 @@ def bootstrap_pair_accuracy(scores: Mapping[str, ArrayLike], pairs: Pairs, num_r
     if not len(pairs.more):
         return None
     terms = np.concatenate([np.ones((1, len(pairs.more))), _agreements(scores, pairs)])
-    totals = bootstrap_sums(terms, pairs.owner, num_resamples, seed)
+    totals = bootstrap_sums(terms, pairs.owners, num_resamples, seed)
     return dict(zip(scores, (totals[:, 1:] / totals[:, :1]).T, strict=True))
 
 

@@ -10,11 +10,11 @@ from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
-from peoria.stats.metrics import Floats, owner_units
+from peoria.stats.metrics import Floats
 
 LEVEL = 0.95  # of every interval
 MIN_OWNERS = 20  # with fewer, intervals were not shown to hold
-MIN_EFFECTIVE = 5.0  # likewise, of `metrics.effective_owners`: 20 owners of whom one has nearly all pictures are one
+MIN_EFFECTIVE = 5.0  # likewise, of `Clusters.effective`: 20 owners of whom one has nearly all pictures are one
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Interval:
 
 
 class Estimate(NamedTuple):
-    """A number, its bootstrap samples [B], and how many owners they are worth (`metrics.effective_owners`)."""
+    """A number, its bootstrap samples [B], and how many owners they are worth (`Clusters.effective`)."""
 
     value: float
     samples: Floats
@@ -78,17 +78,12 @@ class Resampling:
         return {"num_resamples": self.num_resamples, "seed": self.seed}
 
 
-def num_units(owners: ArrayLike) -> int:
-    """How many owners are resampled; an unknown owner (``""``) counts by picture."""
-    return len(owner_units(owners)[1])
-
-
 def expanded_percentiles(samples: ArrayLike, level: float = LEVEL, num_units: float = math.inf) -> tuple[float, float]:
     """The expanded percentile interval of bootstrap samples [B]: (low, high).
 
     Percentiles are too narrow where few owners were drawn. They are taken farther out, at Φ(∓√(n/(n−1))·t), t the quantile of Student's
     distribution with n − 1 degrees of freedom (Hesterberg 2015, "What Teachers Should Know About the Bootstrap", The American Statistician
-    69:371-386). n is ``num_units``, for owners `metrics.effective_owners`; infinite, it gives plain percentiles. The p-quantile of B samples
+    69:371-386). n is ``num_units``, for owners `Clusters.effective`; infinite, it gives plain percentiles. The p-quantile of B samples
     is the p·(B + 1)-th, so that few resamples do not make the interval narrower. Down to 1 unit it is all that was drawn.
     """
     samples = _samples(samples)

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling, num_units
-from peoria.stats.metrics import Floats, effective_owners, spearman
+from peoria.stats.clusters import Clusters
+from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling
+from peoria.stats.metrics import Floats, spearman
 
 EXPONENTS = np.geomspace(0.05, 2.0, 40)  # of the power law; published curves lie between 0.07 and 0.5 (Hestness et al. 2017)
 FURTHER = (2, 10)  # times the data
@@ -29,11 +30,11 @@ class LearningCurvePoint:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Pictures that were not trained on: score, views and owner, [N] each."""
+    """Pictures that were not trained on."""
 
-    score: ArrayLike
-    views: ArrayLike
-    owners: ArrayLike
+    score: ArrayLike  # [N]
+    views: ArrayLike  # [N]
+    clusters: Clusters
 
 
 @dataclass(frozen=True)
@@ -108,21 +109,20 @@ class TimeSplit:
     difference: Interval  # past less all
 
 
-def learning_curve(points: Sequence[LearningCurvePoint], owners: ArrayLike, *, most: float = 1.0) -> LearningCurve:
+def learning_curve(points: Sequence[LearningCurvePoint], clusters: Clusters, *, most: float = 1.0) -> LearningCurve:
     """ρ(n) = a − b·n^(−c) through the points, b ≥ 0, a ≤ ``most``, by least squares on the values and again on each resample (power law:
     Hestness et al. 2017; the usual choice among curves: Viering and Loog 2022).
 
     Intervals hold the luck of the evaluated owners. They hold neither that of the training runs nor that the law may be another one.
 
     Args:
-        owners: [N], of the pictures on which all points were judged.
+        clusters: of the pictures on which all points were judged.
         most: a ceiling known from elsewhere, as that of counting noise.
     """
     ordered = sorted(points, key=lambda point: point.num_pictures)
     if not ordered or len({point.num_pictures for point in ordered}) < len(ordered) or len({len(point.samples) for point in ordered}) > 1:
         raise PeoriaError(f"points: {[point.num_pictures for point in ordered]} pictures; at least one point, of different sizes, same resamples")
-    units, effective = num_units(owners), effective_owners(owners)
-    rho = [Estimate(point.value, point.samples, effective) for point in ordered]
+    rho = [Estimate(point.value, point.samples, clusters.effective) for point in ordered]
     of = dict(zip((point.fraction for point in ordered), rho, strict=True))
     doubling = (of[1.0] - of[0.5]).interval() if {0.5, 1.0} <= of.keys() else None
     fit, further = None, []
@@ -132,13 +132,13 @@ def learning_curve(points: Sequence[LearningCurvePoint], owners: ArrayLike, *, m
         a_s, b_s, c_s, _ = fit_power_law(sizes, np.stack([point.samples for point in ordered], axis=1), most)
         for times in FURTHER:
             n = times * sizes[-1]
-            further.append(Extrapolation(times, int(n), Estimate(a - b * n**-c, a_s - b_s * n**-c_s, effective).interval()))
+            further.append(Extrapolation(times, int(n), Estimate(a - b * n**-c, a_s - b_s * n**-c_s, clusters.effective).interval()))
         grid = np.geomspace(sizes[0], FURTHER[-1] * sizes[-1], 40)
         fit = PowerLaw(a, b, c, sse, tuple((float(n), float(a - b * n**-c)) for n in grid))
     return LearningCurve(
         points=tuple(MeasuredSize(p.fraction, p.num_owners, p.num_pictures, found.interval()) for p, found in zip(ordered, rho, strict=True)),
         last_doubling=doubling,
-        still_rising=None if doubling is None else units >= MIN_OWNERS and doubling.low > 0,
+        still_rising=None if doubling is None else clusters.num >= MIN_OWNERS and doubling.low > 0,
         fit=fit,
         further=tuple(further),
     )
@@ -170,12 +170,11 @@ def leak(random_split: HeldOut, owner_split: HeldOut, resampling: Resampling) ->
 
     The two sets have no owner in common, so owners of each are resampled on their own, and the difference is not paired.
     """
-    known = [set(np.asarray(part.owners).astype(str)) - {""} for part in (random_split, owner_split)]
-    if both := known[0] & known[1]:
+    if both := set(random_split.clusters.names.tolist()) & set(owner_split.clusters.names.tolist()):
         raise PeoriaError(f"owners: {len(both):,} are in both sets, first {min(both)!r}; those of the owner split must not be train's")
     random, owner = _rho(random_split, resampling), _rho(owner_split, replace(resampling, seed=resampling.seed + 1))
     difference = Estimate(random.value - owner.value, random.samples - owner.samples, min(random.effective, owner.effective)).interval()
-    units = [num_units(part.owners) for part in (random_split, owner_split)]
+    units = [part.clusters.num for part in (random_split, owner_split)]
     return Leak(
         random=HeldOutRho(len(np.asarray(random_split.score)), units[0], random.interval()),
         owner=HeldOutRho(len(np.asarray(owner_split.score)), units[1], owner.interval()),
@@ -185,5 +184,5 @@ def leak(random_split: HeldOut, owner_split: HeldOut, resampling: Resampling) ->
 
 
 def _rho(part: HeldOut, resampling: Resampling) -> Estimate:
-    samples = bootstrap_spearman({"part": part.score}, part.views, part.owners, **resampling.draws)["part"]
-    return Estimate(spearman(part.score, part.views), samples, effective_owners(part.owners))
+    samples = bootstrap_spearman({"part": part.score}, part.views, part.clusters, **resampling.draws)["part"]
+    return Estimate(spearman(part.score, part.views), samples, part.clusters.effective)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
+from peoria.stats.clusters import Clusters
 
 Floats = NDArray[np.float64]
 
@@ -122,18 +123,19 @@ def d2(loss: float, loss_constant: float) -> float:
 # How sure one split can be.
 
 
-def standard_error(views: ArrayLike, owners: ArrayLike) -> float:
+def standard_error(views: ArrayLike, owners: Clusters | ArrayLike) -> float:
     """Standard error of ``spearman`` on this split where the score has no skill.
 
     Closed form 1/√(n−1) · √(1 + (m̃−1)·ICC): ICC is the intraclass correlation of rank(views) within owners (one-way analysis of variance,
     cut to [0, 1]), m̃ = Σm²/Σm the number of pictures of the average picture's owner (Kish 1965). On the safe side, as it takes the score
-    to be one value for all pictures of an owner. An unknown owner (``""``) is a unit of its own.
+    to be one value for all pictures of an owner.
     """
     from scipy.stats import rankdata
 
     ranks = rankdata(_column("views", views))
-    units, sizes = owner_units(owners)
-    n, num_units = len(ranks), len(sizes)
+    clusters = owners if isinstance(owners, Clusters) else Clusters.of(owners)
+    units, sizes = clusters.units, clusters.sizes
+    n, num_units = len(ranks), clusters.num
     if n != len(units):
         raise PeoriaError(f"owners: {len(units):,} values; one for each of the {n:,} pictures is needed")
     if n < 3:
@@ -148,28 +150,6 @@ def standard_error(views: ArrayLike, owners: ArrayLike) -> float:
         icc = float(np.clip((between - within) / spread, 0, 1)) if spread > 0 else 0.0
         effect = 1 + (float(sizes @ sizes) / n - 1) * icc
     return math.sqrt(effect / (n - 1))
-
-
-def owner_units(owners: ArrayLike) -> tuple[NDArray[np.int64], Floats]:
-    """(unit of each picture int64 [N], pictures of each unit [U]); an unknown owner (``""``) makes a unit for each picture."""
-    owners = np.asarray(owners).astype(str)
-    unknown = owners == ""
-    names, known = np.unique(owners[~unknown], return_inverse=True)
-    units = np.empty(len(owners), np.int64)
-    units[~unknown] = known
-    units[unknown] = len(names) + np.arange(int(unknown.sum()))
-    return units, np.bincount(units).astype(np.float64)
-
-
-def effective_owners(owners: ArrayLike) -> float:
-    """How many owners of equal size would say as much about the spread of an estimate: (Σm²)² / Σm⁴ of owners of m pictures (or pairs).
-
-    The effective number of clusters of Carter, Schnepel & Steigerwald (2017, "Asymptotic Behavior of a t-Test Robust to Cluster
-    Heterogeneity", Review of Economics and Statistics 99:698-709), 1 / Σγ² of the shares γ of the variance, with a share taken as m²: of
-    owners whose pictures are alike. That is on the safe side. An unknown owner (``""``) is a unit of its own.
-    """
-    squares = owner_units(owners)[1] ** 2
-    return float(squares.sum() ** 2 / (squares @ squares))
 
 
 def expected_best_of(n: int, se: float) -> float:

@@ -8,8 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_sums, owner_weights
-from peoria.stats.estimates import Estimate, Interval, Resampling, num_units
-from peoria.stats.metrics import Floats, effective_owners, rankable, spearman
+from peoria.stats.clusters import Clusters
+from peoria.stats.estimates import Estimate, Interval, Resampling
+from peoria.stats.metrics import Floats, rankable, spearman
 
 MIN_PICTURES = 30  # of a month, for a correlation within it
 
@@ -63,7 +64,7 @@ def deciles(score: ArrayLike, num_bins: int = 10) -> NDArray[np.int64]:
 
 
 def within_months(
-    score: ArrayLike, views: ArrayLike, uploaded_at: ArrayLike, owners: ArrayLike, resampling: Resampling, min_pictures: int = MIN_PICTURES
+    score: ArrayLike, views: ArrayLike, uploaded_at: ArrayLike, clusters: Clusters, resampling: Resampling, min_pictures: int = MIN_PICTURES
 ) -> WithinMonths | None:
     """Spearman's ρ of score and views [N] among pictures uploaded in the same month (UTC), and the mean over months, weighted by pictures.
 
@@ -73,9 +74,9 @@ def within_months(
     Returns:
         ``None`` where no month has ``min_pictures``.
     """
-    score, views, owners = np.asarray(score, np.float64), np.asarray(views, np.float64), np.asarray(owners)
+    score, views = np.asarray(score, np.float64), np.asarray(views, np.float64)
     uploaded = np.asarray(uploaded_at, "datetime64[s]")
-    if not len(score) == len(views) == len(uploaded) == len(owners):
+    if not len(score) == len(views) == len(uploaded) == len(clusters.units):
         raise PeoriaError(f"uploaded_at: {len(uploaded):,} values; one for each of the {len(score):,} scores, views and owners is needed")
     if not np.isfinite(score).all():
         score = np.zeros(len(score))  # it ranks nothing, not even the months without the broken pictures
@@ -87,22 +88,23 @@ def within_months(
         return None
     rows = used[np.argsort(month[used], kind="stable")]
     stratum = np.searchsorted(names, month[rows])
-    score, views, owners = score[rows], views[rows], owners[rows]
+    score, views, clusters = score[rows], views[rows], clusters.take(rows)
     parts = [slice(*np.searchsorted(stratum, [k, k + 1])) for k in range(len(names))]
     values = np.array([spearman(score[part], views[part]) for part in parts])
-    rho, weight = _bootstrap_within(score, views, stratum, owners, resampling)
+    rho, weight = _bootstrap_within(score, views, stratum, clusters, resampling)
     months = tuple(
         Month(
             month=str(name),
             num_pictures=int(part.stop - part.start),
-            num_owners=num_units(owners[part]),
-            rho=Estimate(values[k], rho[:, k], effective_owners(owners[part])).interval(),
+            num_owners=inside.num,
+            rho=Estimate(values[k], rho[:, k], inside.effective).interval(),
         )
         for k, (name, part) in enumerate(zip(names, parts, strict=True))
+        for inside in [clusters.take(np.arange(part.start, part.stop))]
     )
     mean = float(np.average(values, weights=[part.stop - part.start for part in parts]))
     return WithinMonths(
-        rho=Estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), effective_owners(owners)).interval(),
+        rho=Estimate(mean, (rho * weight).sum(axis=1) / weight.sum(axis=1), clusters.effective).interval(),
         num_months=len(names),
         num_pictures=len(rows),
         num_left_out=len(month) - len(rows),
@@ -110,7 +112,7 @@ def within_months(
     )
 
 
-def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resampling: Resampling, *, same_scale: bool = False) -> Calibration | None:
+def calibration(score: ArrayLike, truth: ArrayLike, clusters: Clusters, resampling: Resampling, *, same_scale: bool = False) -> Calibration | None:
     """The mean truth of the pictures in each decile of the score: whether what is promised is kept, on average.
 
     Args:
@@ -126,10 +128,10 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
         raise PeoriaError(f"truth: shape {truth.shape}; a finite value for each of the {len(score):,} pictures is needed")
     if not rankable(score):
         return None
-    decile, effective = deciles(score), effective_owners(owners)
+    decile, effective = deciles(score), clusters.effective
     present = np.unique(decile)
     inside = (decile == present[:, None]).astype(np.float64)
-    drawn, sums = np.split(bootstrap_sums(np.concatenate([inside, inside * truth]), owners, **resampling.draws), 2, axis=1)
+    drawn, sums = np.split(bootstrap_sums(np.concatenate([inside, inside * truth]), clusters, **resampling.draws), 2, axis=1)
     found = []
     for k, at in enumerate(inside > 0):
         some = drawn[:, k] > 0
@@ -138,7 +140,7 @@ def calibration(score: ArrayLike, truth: ArrayLike, owners: ArrayLike, resamplin
     slope = None
     if same_scale:
         x, y = score - score.mean(), truth - truth.mean()
-        n, sx, sy, xx, xy = bootstrap_sums(np.stack([np.ones(len(x)), x, y, x * x, x * y]), owners, **resampling.draws).T
+        n, sx, sy, xx, xy = bootstrap_sums(np.stack([np.ones(len(x)), x, y, x * x, x * y]), clusters, **resampling.draws).T
         spread = xx - sx * sx / n
         slopes = np.divide(xy - sx * sy / n, spread, out=np.zeros_like(spread), where=spread > 0)
         slope = Estimate(float(x @ y / (x @ x)), slopes, effective).interval()
@@ -172,12 +174,12 @@ class _Ranking(NamedTuple):
         return centred
 
 
-def _bootstrap_within(score: Floats, views: Floats, stratum: NDArray[np.int64], owners: ArrayLike, resampling: Resampling) -> tuple[Floats, Floats]:
+def _bootstrap_within(score: Floats, views: Floats, stratum: NDArray[np.int64], clusters: Clusters, resampling: Resampling) -> tuple[Floats, Floats]:
     """Spearman's ρ in each stratum of each resample, 0.0 where undefined, and the pictures drawn there, [B, M] both; pictures by stratum."""
     of_score, of_views = _Ranking.of(score, stratum), _Ranking.of(views, stratum)
     edges = np.searchsorted(stratum, np.arange(int(stratum[-1]) + 1))
     rhos, drawn = [], []
-    for draws in owner_weights(owners, **resampling.draws):
+    for draws in owner_weights(clusters, **resampling.draws):
         weights = draws.astype(np.float64)
         x, y = of_score.centred_ranks(weights), of_views.centred_ranks(weights)
         xx, yy, xy = (np.add.reduceat(weights * product, edges, axis=1) for product in (x * x, y * y, x * y))

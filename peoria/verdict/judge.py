@@ -13,6 +13,7 @@ from peoria.baselines.context import NAME as CONTEXT
 from peoria.errors import ReportError
 from peoria.records.schema import rounded
 from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import LEVEL, MIN_EFFECTIVE, MIN_OWNERS, Estimate, holm
 from peoria.stats.metrics import Floats
 from peoria.verdict.predictors import BASELINES, CHEAP, KINDS, PredictorScores
@@ -29,6 +30,7 @@ Estimates = dict[str, dict[str, Estimate]]  # measure → predictor → estimate
 def judge(
     scores: Mapping[str, PredictorScores],
     labels: Labels,
+    clusters: Clusters,
     *,
     winners: Mapping[str, str],
     on_val: Mapping[str, Mapping[str, float]] | None = None,
@@ -46,6 +48,7 @@ def judge(
     is corrected for how many are (Holm 1979).
 
     Args:
+        clusters: the owners of the test pictures.
         winners: for each target the name of the predictor that is judged; chosen on val. A score of context with it added is the predictor
             ``context+NAME``.
         on_val: by predictor, its ``rho_views`` and ``gini_fav`` on val, for the choice of the cheap image model.
@@ -55,12 +58,12 @@ def judge(
         ReportError: a winner without a score, a score that does not fit, or views that are all the same.
     """
     _check(scores, labels, winners)
-    test = _test(labels)
+    test = _test(labels, clusters)
     ordered = sorted(scores.values(), key=lambda predictor: (predictor.name not in winners.values(), KINDS.index(predictor.kind)))
     estimates: Estimates = {}
     for target in TARGETS:
         if target in winners:
-            estimates |= _of_target(target, ordered, labels, test, {"num_resamples": num_resamples, "seed": seed})
+            estimates |= _of_target(target, ordered, labels, clusters, test, {"num_resamples": num_resamples, "seed": seed})
     targets = {t: _target(t, ordered, estimates, winners[t], on_val or {}, test, opening) for t in TARGETS if t in winners}
     predictors = [
         {"name": p.name, "label": p.label, "kind": p.kind, "losses": {key: v for key, v in sorted(p.losses.items()) if np.isfinite(v)}}
@@ -88,7 +91,7 @@ def judge(
 
 
 def _of_target(
-    target: str, predictors: Sequence[PredictorScores], labels: Labels, test: dict[str, Any], resampling: dict[str, int]
+    target: str, predictors: Sequence[PredictorScores], labels: Labels, clusters: Clusters, test: dict[str, Any], resampling: dict[str, int]
 ) -> dict[str, dict[str, Estimate]]:
     """All measures of one target for every predictor that scores it; what is known of the test split is noted in ``test``."""
     names = TARGETS[target]
@@ -109,27 +112,27 @@ def _of_target(
                 found[measure][p.name] = Estimate(float(np.mean([values[name] for name in own])), joined, effective)
 
     if target == "views":
-        samples = bootstrap.bootstrap_spearman(columns, y, labels.owners, **resampling)
-        enter(names.pooled, {name: metrics.spearman(score, y) for name, score in columns.items()}, samples, metrics.effective_owners(labels.owners))
+        samples = bootstrap.bootstrap_spearman(columns, y, clusters, **resampling)
+        enter(names.pooled, {name: metrics.spearman(score, y) for name, score in columns.items()}, samples, clusters.effective)
     else:
-        samples = bootstrap.bootstrap_gini(columns, y, labels.owners, **resampling)
-        enter(names.pooled, {name: metrics.gini(score, y > 0) for name, score in columns.items()}, samples, metrics.effective_owners(labels.owners))
+        samples = bootstrap.bootstrap_gini(columns, y, clusters, **resampling)
+        enter(names.pooled, {name: metrics.gini(score, y > 0) for name, score in columns.items()}, samples, clusters.effective)
     days = labels.age_days()
     dated = np.isfinite(days)
     if dated.sum() >= MIN_DATED and np.unique(y[dated]).size > 1:
+        owners_dated = clusters.take(dated)
         of_dated = {name: score[dated] for name, score in columns.items()}
-        samples = confounds.bootstrap_given_age(of_dated, y[dated], days[dated], labels.owners[dated], **resampling)
+        samples = confounds.bootstrap_given_age(of_dated, y[dated], days[dated], owners_dated, **resampling)
         values = {name: confounds.given_age(score, y[dated], days[dated]) for name, score in of_dated.items()}
-        enter(names.given_age, values, samples, metrics.effective_owners(labels.owners[dated]))
+        enter(names.given_age, values, samples, owners_dated.effective)
     known = dated.any()
-    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at if known else None, y, PAIR_DAYS, days if known else None)
-    num_owners = len(np.unique(pairs.owner))
-    test[f"pairs_{target}"] = {"num": len(pairs.more), "num_owners": num_owners}
-    if num_owners >= MIN_OWNERS and metrics.effective_owners(pairs.owner) >= MIN_EFFECTIVE:
+    pairs = confounds.within_owner_pairs(clusters, labels.uploaded_at if known else None, y, PAIR_DAYS, days if known else None)
+    test[f"pairs_{target}"] = {"num": len(pairs.more), "num_owners": pairs.owners.num}
+    if pairs.owners.num >= MIN_OWNERS and pairs.owners.effective >= MIN_EFFECTIVE:
         pair_samples = confounds.bootstrap_pair_accuracy(columns, pairs, **resampling)
         assert pair_samples is not None
         values = {name: confounds.pair_accuracy(score, pairs) or 0.0 for name, score in columns.items()}
-        enter(names.within_owner, values, pair_samples, metrics.effective_owners(pairs.owner))
+        enter(names.within_owner, values, pair_samples, pairs.owners.effective)
     return found
 
 
@@ -209,19 +212,17 @@ def _single_trials(pooled: Mapping[str, Estimate], predictors: Sequence[Predicto
     ]
 
 
-def _test(labels: Labels) -> dict[str, Any]:
+def _test(labels: Labels, clusters: Clusters) -> dict[str, Any]:
     """Counts of the test split, and the smallest effect that it could have shown."""
-    known = np.asarray(labels.owners).astype(str) != ""
-    units, effective = len(metrics.owner_units(labels.owners)[1]), metrics.effective_owners(labels.owners)
-    se = metrics.standard_error(labels.views, labels.owners)
+    se = metrics.standard_error(labels.views, clusters)
     dated = int(np.isfinite(labels.age_days()).sum())
     return {
         "num_pictures": len(labels),
-        "num_owners": len(np.unique(labels.owners[known])),
-        "num_units": units,
-        "effective_owners": effective,
-        "enough_owners": units >= MIN_OWNERS and effective >= MIN_EFFECTIVE,
-        "unknown_owner_share": float(1 - known.mean()),
+        "num_owners": len(clusters.names),
+        "num_units": clusters.num,
+        "effective_owners": clusters.effective,
+        "enough_owners": clusters.num >= MIN_OWNERS and clusters.effective >= MIN_EFFECTIVE,
+        "unknown_owner_share": float(1 - clusters.known.mean()),
         "favorited_share": None if labels.favorites is None else float((labels.favorites >= 1).mean()),
         "num_dated": dated,
         "pairs_near_in_time": dated > 0,

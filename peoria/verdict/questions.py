@@ -12,8 +12,9 @@ from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.ceiling import ContentCeiling, content_ceiling, count_noise, upper_end
+from peoria.stats.clusters import Clusters
 from peoria.stats.combine import OnTopOfContext, on_top_of_context
-from peoria.stats.estimates import Estimate, Resampling, num_units
+from peoria.stats.estimates import Estimate, Resampling
 from peoria.stats.learning_curve import HeldOut, Leak, LearningCurve, LearningCurvePoint, TimeSplit, leak, learning_curve
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.noise import noise_places
@@ -56,15 +57,15 @@ def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[st
     shipped = scored.predictors[f"trial-{winner.key}"].views
     assert score is not None
     assert shipped is not None
-    units = num_units(labels.owners)
+    clusters = scored.clusters
     counts = {"views": labels.views} | ({} if labels.favorites is None else {"favorites": labels.favorites})
     copies = content(scored.extra, resampling)
     months = None
     if labels.uploaded_at is not None:
-        months = within_months(shipped, labels.views, labels.uploaded_at, labels.owners, resampling)
+        months = within_months(shipped, labels.views, labels.uploaded_at, clusters, resampling)
     return {
         "selection": _plain(selection(trials, winner, float(scored.extra["val-se"]), metrics.spearman(shipped, labels.views), score, labels.views)),
-        "learning_curve": _plain(growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, units)),
+        "learning_curve": _plain(growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, clusters.num)),
         "leak": _plain(what_leaks(scored, resampling), sentences.said_of_leak),
         "time": _plain(later(scored, judged, score, resampling), sentences.said_of_time),
         "on_top_of_context": _plain(with_context(scored, judged, resampling), sentences.said_of_context),
@@ -75,10 +76,10 @@ def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[st
             "other_owner": _plain(copies.other_owner, lambda found: sentences.said_of_copies(found, one_owner=False)),
             "same_owner": _plain(copies.same_owner, lambda found: sentences.said_of_copies(found, one_owner=True)),
         },
-        "count_noise": {name: _plain(count_noise(of, labels.owners, resampling), sentences.said_of_count_noise) for name, of in counts.items()},
-        "upper_end": _plain(upper_end(shipped, labels.views, labels.owners, resampling), lambda found: sentences.said_of_upper_end(found, units)),
+        "count_noise": {name: _plain(count_noise(of, clusters, resampling), sentences.said_of_count_noise) for name, of in counts.items()},
+        "upper_end": _plain(upper_end(shipped, labels.views, clusters, resampling), lambda found: sentences.said_of_upper_end(found, clusters.num)),
         "within_months": _plain(months),
-        "calibration": _plain(calibration(shipped, rankdata(labels.views) / len(labels), labels.owners, resampling)),
+        "calibration": _plain(calibration(shipped, rankdata(labels.views) / len(labels), clusters, resampling)),
     }
 
 
@@ -100,7 +101,7 @@ def with_context(scored: Scored, judged: Judged, resampling: Resampling) -> OnTo
     if context is None or context.views is None or shipped.views is None:
         return None
     image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
-    return on_top_of_context(image, known, views, shipped.views, context.views, scored.labels.views, scored.labels.owners, resampling)
+    return on_top_of_context(image, known, views, shipped.views, context.views, scored.labels.views, scored.clusters, resampling)
 
 
 def content(extra: Mapping[str, np.ndarray], resampling: Resampling) -> ContentCeiling | None:
@@ -113,7 +114,7 @@ def content(extra: Mapping[str, np.ndarray], resampling: Resampling) -> ContentC
 
 def held_out(scored: Scored, name: str) -> HeldOut:
     """What was stored of one side of the leak."""
-    return HeldOut(scored.extra[f"leak-score|{name}"], scored.extra[f"leak-views|{name}"], scored.extra[f"leak-owners|{name}"])
+    return HeldOut(scored.extra[f"leak-score|{name}"], scored.extra[f"leak-views|{name}"], Clusters.of(scored.extra[f"leak-owners|{name}"]))
 
 
 def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_test: float, again: Floats, views: np.ndarray) -> Selection:
@@ -136,7 +137,7 @@ def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling
     if not subsets:
         return None
     columns = {trial.key: scored.extra[f"subset|{trial.key}"] for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}
-    samples = bootstrap_spearman(columns, labels.views, labels.owners, **resampling.draws)
+    samples = bootstrap_spearman(columns, labels.views, scored.clusters, **resampling.draws)
     points = []
     for trial in subsets:
         num_owners, num_pictures = scored.extra[f"sizes|{trial.key}"].tolist()
@@ -147,7 +148,7 @@ def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling
     value = float(np.mean([metrics.spearman(row, labels.views) for row in score]))
     num_owners, num_pictures = scored.extra["sizes|all"].tolist()
     points.append(LearningCurvePoint(1.0, num_owners, num_pictures, value, whole))
-    return learning_curve(points, labels.owners)
+    return learning_curve(points, scored.clusters)
 
 
 def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling) -> TimeSplit | None:
@@ -161,15 +162,12 @@ def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling)
     rows = np.flatnonzero(labels.uploaded_at >= cutoff)
     if len(rows) < MIN_LATER or labels.views[rows].min() == labels.views[rows].max():
         return None
-    test = labels.take(rows)
+    test, clusters = labels.take(rows), scored.clusters.take(rows)
     columns = {"past": scored.extra[f"subset|{trial.key}"][rows]} | {f"#{k}": row[rows] for k, row in enumerate(score)}
-    samples = bootstrap_spearman(columns, test.views, test.owners, **resampling.draws)
-    units = num_units(test.owners)
-    effective = metrics.effective_owners(test.owners)
-    past = Estimate(metrics.spearman(columns["past"], test.views), samples["past"], effective)
-    seeds = range(len(score))
-    whole = Estimate(
-        float(np.mean([metrics.spearman(columns[f"#{k}"], test.views) for k in seeds])), np.mean([samples[f"#{k}"] for k in seeds], axis=0), effective
-    )
+    samples = bootstrap_spearman(columns, test.views, clusters, **resampling.draws)
+    past = Estimate(metrics.spearman(columns["past"], test.views), samples["past"], clusters.effective)
+    seeds = [f"#{k}" for k in range(len(score))]
+    mean = float(np.mean([metrics.spearman(columns[seed], test.views) for seed in seeds]))
+    whole = Estimate(mean, np.mean([samples[seed] for seed in seeds], axis=0), clusters.effective)
     day = str(cutoff.astype("datetime64[D]"))
-    return TimeSplit(day, len(rows), units, past.interval(), whole.interval(), (past - whole).interval())
+    return TimeSplit(day, len(rows), clusters.num, past.interval(), whole.interval(), (past - whole).interval())

@@ -4,11 +4,13 @@ import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from peoria.records.folder import SweepFolder
+from peoria.stats.clusters import Clusters
 from peoria.verdict.predictors import PredictorScores
 from shards.files import write_atomic
 from shards.labels import Labels
@@ -24,6 +26,11 @@ class Scored:
     labels: Labels
     opening: int
     extra: dict[str, np.ndarray] = field(default_factory=dict)  # what further questions need, by name
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """The owners of the test pictures."""
+        return Clusters.of(self.labels.owners)
 
     def write(self, folder: SweepFolder, signature: Mapping[str, Any]) -> None:
         """Into the sweep's ``folder``; ``signature`` says what the scores belong to."""

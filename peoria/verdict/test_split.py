@@ -14,7 +14,7 @@ from peoria.records.folder import SweepFolder
 from peoria.records.schema import SweepRecord
 from peoria.records.val_scores import ValScores
 from peoria.stats import metrics
-from peoria.stats.estimates import num_units
+from peoria.stats.clusters import Clusters
 from peoria.sweep.follow_ups import PICTURE_SHARE
 from peoria.verdict.contact_rows import sheet_rows, thumbnails
 from peoria.verdict.judged import Judged, signature
@@ -62,8 +62,9 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: SweepFolder, sw
     if CONTEXT in predictors:
         context = ValScores.read(folder.baseline(CONTEXT).val_scores).views
         extra |= {"val|image": val_score(judged.winners["views"], len(val)), "val|context": context, "val|views": val.views}
-    extra["val-se"] = np.array(metrics.standard_error(val.views, val.owners))
-    extra["sizes|all"] = np.array([num_units(train.owners), len(train)])
+    extra["val-se"] = np.array(metrics.standard_error(val.views, Clusters.of(val.owners)))
+    of_train = Clusters.of(train.owners)
+    extra["sizes|all"] = np.array([of_train.num, len(train)])
     for trial in judged.subsets:
         subset = str(trial.config.subset)
         if subset == f"pictures:{PICTURE_SHARE:g}":
@@ -76,7 +77,7 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: SweepFolder, sw
         else:
             seen = subset_mask(train, subset, dataset.identity)
             extra |= {f"subset|{trial.key}": network_score(trial, test.pixels)}
-            extra[f"sizes|{trial.key}"] = np.array([num_units(train.owners[seen]), seen.sum()])
+            extra[f"sizes|{trial.key}"] = np.array([of_train.take(seen).num, seen.sum()])
     found = Scored(predictors, test.labels, opening.number, extra)
     found.write(folder, signature(sweep, judged))
     return found

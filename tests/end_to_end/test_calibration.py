@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm, rankdata
 
-from peoria.stats import bootstrap, metrics
+from peoria.stats import bootstrap
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import Estimate, expanded_percentiles
 from peoria.stats.metrics import Floats
 from tests.helpers.studies import (
@@ -87,7 +88,7 @@ def no_skill_without_guards(seed: int) -> dict[str, bool]:
     for name, world in (("capped", World()), ("uncapped", World(cap=None))):
         test, score = one_trial(rng, world)
         of_owners = pooled(test, score, RESAMPLES, seed).samples
-        of_pictures = bootstrap.bootstrap_spearman({"s": score}, test.views, np.full(len(score), ""), RESAMPLES, seed)["s"]
+        of_pictures = bootstrap.bootstrap_spearman({"s": score}, test.views, Clusters.of(np.full(len(score), "")), RESAMPLES, seed)["s"]
         claimed[f"{name}, owners resampled, plain percentiles"] = expanded_percentiles(of_owners)[0] > 0
         claimed[f"{name}, pictures resampled"] = expanded_percentiles(of_pictures)[0] > 0
         claimed[f"{name}, pictures permuted"] = picture_permutations(score, test.views, rng)
@@ -175,8 +176,8 @@ def recipe(seed: int) -> dict[str, bool]:
     weights = np.sqrt(0.9) * trial_weights(rng, 1) + np.sqrt(0.1) * trial_weights(rng, 5)
     weights /= np.sqrt((weights**2).sum(axis=1, keepdims=True))
     scores = {str(k): r * test.base + np.sqrt(1 - r**2) * (test.looks @ w) for k, (r, w) in enumerate(zip(latents, weights, strict=True))}
-    samples = np.stack(list(bootstrap.bootstrap_spearman(scores, test.views, test.owners, RESAMPLES, seed).values()))
-    units = metrics.effective_owners(test.owners)
+    samples = np.stack(list(bootstrap.bootstrap_spearman(scores, test.views, test.clusters, RESAMPLES, seed).values()))
+    units = test.clusters.effective
     found = {"owners and seeds": bootstrap.over_seeds(samples, seed), "owners alone": samples.mean(axis=0), "one seed": samples[0]}
     bounds = {name: expanded_percentiles(s, num_units=units) for name, s in found.items()}
     return {name: low <= 0.33 <= high for name, (low, high) in bounds.items()}

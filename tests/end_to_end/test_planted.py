@@ -30,6 +30,7 @@ from peoria.records.trials import read_trial
 from peoria.records.val_scores import ValScores
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import expanded_percentiles
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
@@ -211,7 +212,7 @@ def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     # control: as much pooled correlation that also holds inside owners would have been seen there
     _, labels = owner.scores_and_labels
     score = as_skilled(labels, recipe["rho_views"]["value"])
-    pairs = confounds.within_owner_pairs(labels.owners, labels.uploaded_at, labels.views, PAIR_DAYS, labels.age_days())
+    pairs = confounds.within_owner_pairs(Clusters.of(labels.owners), labels.uploaded_at, labels.views, PAIR_DAYS, labels.age_days())
     samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
     assert samples is not None
     assert metrics.spearman(score, labels.views) < recipe["rho_views"]["value"] + 0.1
@@ -221,14 +222,15 @@ def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
 def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
     owner = worlds.judged("owner")
     score, labels = owner.scores_and_labels
-    unknown = np.full(len(labels), "")
+    unknown = Clusters.of(np.full(len(labels), ""))
     low, high = expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
     best = owner.predictor("shipped")["rho_views"]
     assert best["high"] - best["low"] > 1.3 * (high - low)
     # control: where the counts have lost their owners, both are the same
     score, labels = worlds.judged("both", "shuffle").scores_and_labels
     of_owners, of_pictures = (
-        np.ptp(expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, units)["best"])) for units in (labels.owners, unknown)
+        np.ptp(expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, clusters)["best"]))
+        for clusters in (Clusters.of(labels.owners), unknown)
     )
     assert of_owners < 1.2 * of_pictures
 
@@ -245,7 +247,7 @@ def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
     # control: as much pooled correlation that also holds among pictures of one age would have been seen there
     _, labels = age.scores_and_labels
     samples = confounds.bootstrap_given_age(
-        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, labels.age_days(), labels.owners
+        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, labels.age_days(), Clusters.of(labels.owners)
     )
     assert low_of(samples["skilled"]) > 0
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.stats import beta
 
 from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import Estimate
 from peoria.stats.metrics import Floats
 
@@ -62,7 +63,7 @@ def latent_of(rho: float) -> float:
 class Split(NamedTuple):
     """One simulated split. Trials see ``looks`` by weights of their own; ``base`` is what all of them see."""
 
-    owners: np.ndarray  # str [N]
+    clusters: Clusters  # owners
     uploaded_at: np.ndarray  # datetime64 [N]
     age_days: Floats  # [N]
     base: Floats  # [N]
@@ -89,7 +90,7 @@ def split(rng: np.random.Generator, world: World) -> Split:
     fame, appeal = rng.normal(size=world.num_owners)[owner], alike()
     logs = world.appeal * appeal + world.fame * fame + world.age * age + world.luck * alike()
     return Split(
-        owners=owner.astype(str),
+        clusters=Clusters.of(owner),
         uploaded_at=READ - (age_days * DAY_S).astype("timedelta64[s]"),
         age_days=age_days,
         base=world.seen * appeal + world.fame_seen * fame + world.age_seen * age,
@@ -105,31 +106,31 @@ def trial_weights(rng: np.random.Generator, num_trials: int) -> Floats:
 
 
 def pooled(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
-    samples = bootstrap.bootstrap_spearman({"s": score}, s.views, s.owners, num_resamples, seed)["s"]
-    return Estimate(metrics.spearman(score, s.views), samples, metrics.effective_owners(s.owners))
+    samples = bootstrap.bootstrap_spearman({"s": score}, s.views, s.clusters, num_resamples, seed)["s"]
+    return Estimate(metrics.spearman(score, s.views), samples, s.clusters.effective)
 
 
 def gini(s: Split, score: Floats, num_resamples: int, seed: int, at_least: float) -> Estimate:
     """Of the pictures with ``at_least`` so many views against the others."""
     positive = s.views >= at_least
-    samples = bootstrap.bootstrap_gini({"s": score}, positive, s.owners, num_resamples, seed)["s"]
-    return Estimate(metrics.gini(score, positive), samples, metrics.effective_owners(s.owners))
+    samples = bootstrap.bootstrap_gini({"s": score}, positive, s.clusters, num_resamples, seed)["s"]
+    return Estimate(metrics.gini(score, positive), samples, s.clusters.effective)
 
 
 def given_age(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
-    samples = confounds.bootstrap_given_age({"s": score}, s.views, s.age_days, s.owners, num_resamples, seed)["s"]
-    return Estimate(confounds.given_age(score, s.views, s.age_days), samples, metrics.effective_owners(s.owners))
+    samples = confounds.bootstrap_given_age({"s": score}, s.views, s.age_days, s.clusters, num_resamples, seed)["s"]
+    return Estimate(confounds.given_age(score, s.views, s.age_days), samples, s.clusters.effective)
 
 
 def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_age: bool = True) -> Estimate:
     """Within owners; ``hold_age=False``: the plain share of pairs in the right order, as a control."""
-    pairs = confounds.within_owner_pairs(s.owners, s.uploaded_at, s.views, PAIR_DAYS, s.age_days)
+    pairs = confounds.within_owner_pairs(s.clusters, s.uploaded_at, s.views, PAIR_DAYS, s.age_days)
     if not hold_age:
         pairs = pairs._replace(age=pairs.age[:, :0])
     samples, value = confounds.bootstrap_pair_accuracy({"s": score}, pairs, num_resamples, seed), confounds.pair_accuracy(score, pairs)
     assert samples is not None
     assert value is not None
-    return Estimate(value, samples["s"], metrics.effective_owners(pairs.owner))
+    return Estimate(value, samples["s"], pairs.owners.effective)
 
 
 def best_of_trials(rng: np.random.Generator, world: World, num_trials: int) -> tuple[Split, Floats]:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from peoria.stats.clusters import Clusters
 from peoria.verdict.judge import judge
 from peoria.verdict.predictors import PredictorScores
 from peoria.verdict.sentences import all_said
@@ -68,7 +69,7 @@ def judged(scores: dict[str, PredictorScores], labels: Labels, **how: Any) -> di
     """The verdict on the recipe, for views and where they are known favourites."""
     winner = "recipe-0007" if "recipe-0007" in scores else "trial-0007"
     winners = {"views": winner} | ({} if labels.favorites is None else {"favorites": winner})
-    return judge(scores, labels, winners=winners, **({"num_resamples": 200} | how))
+    return judge(scores, labels, Clusters.of(labels.owners), winners=winners, **({"num_resamples": 200} | how))
 
 
 def said(verdict: dict[str, Any]) -> str:

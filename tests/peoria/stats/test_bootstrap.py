@@ -5,22 +5,24 @@ from scipy.stats import spearmanr
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
 from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, over_seeds, owner_weights
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import expanded_percentiles
 
 N, B = 300, 40
 RNG = np.random.default_rng(5)
 OWNERS = np.where(np.arange(N) % 7 == 0, "", RNG.integers(0, 60, N).astype(str))  # some unknown, the rest of several pictures
+CLUSTERS = Clusters.of(OWNERS)
 VIEWS = np.floor(np.exp(RNG.normal(2, 1, N)))  # ties
 SCORES = {"smooth": VIEWS + RNG.normal(0, 9, N), "tied": np.round(RNG.normal(size=N), 1), "two": (VIEWS > 8).astype(float)}
 
 
 def written_out(seed: int) -> list[np.ndarray]:
-    weights = np.concatenate(list(owner_weights(OWNERS, B, seed)))
+    weights = np.concatenate(list(owner_weights(CLUSTERS, B, seed)))
     return [np.repeat(np.arange(N), row) for row in weights]
 
 
 def test_spearman_is_that_of_the_written_out_resample() -> None:
-    samples = bootstrap_spearman(SCORES, VIEWS, OWNERS, B, seed=2)
+    samples = bootstrap_spearman(SCORES, VIEWS, CLUSTERS, B, seed=2)
     for name, score in SCORES.items():
         expected = [spearmanr(score[rows], VIEWS[rows]).statistic for rows in written_out(2)]
         np.testing.assert_allclose(samples[name], expected, rtol=0, atol=1e-9)
@@ -28,27 +30,27 @@ def test_spearman_is_that_of_the_written_out_resample() -> None:
 
 def test_gini_is_that_of_the_written_out_resample() -> None:
     positive = RNG.random(N) < 0.2
-    samples = bootstrap_gini(SCORES, positive, OWNERS, B, seed=2)
+    samples = bootstrap_gini(SCORES, positive, CLUSTERS, B, seed=2)
     for name, score in SCORES.items():
         expected = [metrics.gini(score[rows], positive[rows]) for rows in written_out(2)]
         np.testing.assert_allclose(samples[name], expected, rtol=0, atol=1e-9)
 
 
 def test_sums_are_those_of_the_written_out_resample() -> None:
-    sums = bootstrap_sums(np.stack([VIEWS, SCORES["two"]]), OWNERS, B, seed=2)
+    sums = bootstrap_sums(np.stack([VIEWS, SCORES["two"]]), CLUSTERS, B, seed=2)
     for k, rows in enumerate(written_out(2)):
         assert sums[k] == pytest.approx([VIEWS[rows].sum(), SCORES["two"][rows].sum()])
 
 
 def test_owners_are_drawn_whole_and_unknown_ones_by_picture() -> None:
-    weights = np.concatenate(list(owner_weights(OWNERS, B, 0)))
+    weights = np.concatenate(list(owner_weights(CLUSTERS, B, 0)))
     assert weights.shape == (B, N)
     for owner in np.unique(OWNERS[OWNERS != ""]):
         assert (np.ptp(weights[:, owner == OWNERS], axis=1) == 0).all()
     assert (np.ptp(weights[:, OWNERS == ""], axis=1) > 0).all()
-    by_one = np.concatenate(list(owner_weights(OWNERS, B, 0, chunk=1)))
+    by_one = np.concatenate(list(owner_weights(CLUSTERS, B, 0, chunk=1)))
     assert (weights == by_one).all()
-    assert (np.concatenate(list(owner_weights(OWNERS, B, 1))) != weights).any()
+    assert (np.concatenate(list(owner_weights(CLUSTERS, B, 1))) != weights).any()
 
 
 def test_intervals_over_owners_cover_where_intervals_over_pictures_do_not() -> None:
@@ -60,7 +62,7 @@ def test_intervals_over_owners_cover_where_intervals_over_pictures_do_not() -> N
         owner = np.repeat(np.arange(80), 5)
         score, views = rng.normal(size=80)[owner], rng.normal(size=80)[owner]
         for unit, owners in (("owners", owner.astype(str)), ("pictures", np.full(400, ""))):
-            low, high = expanded_percentiles(bootstrap_spearman({"s": score}, views, owners, 100, world)["s"])
+            low, high = expanded_percentiles(bootstrap_spearman({"s": score}, views, Clusters.of(owners), 100, world)["s"])
             wrong[unit] += not low <= 0 <= high
     assert wrong["owners"] / worlds < 0.12
     assert wrong["pictures"] / worlds > 0.2  # control
@@ -69,22 +71,22 @@ def test_intervals_over_owners_cover_where_intervals_over_pictures_do_not() -> N
 def test_what_ranks_nothing_is_zero() -> None:
     scores = {"constant": np.ones(N), "nan": np.where(np.arange(N) == 1, np.nan, VIEWS)}
     for samples in (
-        bootstrap_spearman(scores, VIEWS, OWNERS, B),
-        bootstrap_spearman(SCORES, np.ones(N), OWNERS, B),
-        bootstrap_gini(scores, VIEWS > 9, OWNERS, B),
+        bootstrap_spearman(scores, VIEWS, CLUSTERS, B),
+        bootstrap_spearman(SCORES, np.ones(N), CLUSTERS, B),
+        bootstrap_gini(scores, VIEWS > 9, CLUSTERS, B),
     ):
         assert all((sample == 0).all() for sample in samples.values())
 
 
 def test_a_resample_without_one_of_the_values_is_zero() -> None:
     positive = np.array([True, False, False])
-    samples = bootstrap_gini({"s": np.array([3.0, 2.0, 1.0])}, positive, [""] * 3, 200)["s"]
-    drawn = np.concatenate(list(owner_weights([""] * 3, 200, 0)))
+    samples = bootstrap_gini({"s": np.array([3.0, 2.0, 1.0])}, positive, Clusters.of([""] * 3), 200)["s"]
+    drawn = np.concatenate(list(owner_weights(Clusters.of([""] * 3), 200, 0)))
     one_class = (drawn[:, 0] == 0) | (drawn[:, 0] == 3)
     assert one_class.any()
     assert (samples[one_class] == 0).all()
     assert (samples[~one_class] == 1).all()
-    correlations = bootstrap_spearman({"s": np.array([3.0, 2.0, 1.0])}, [3, 2, 1], [""] * 3, 200)["s"]
+    correlations = bootstrap_spearman({"s": np.array([3.0, 2.0, 1.0])}, [3, 2, 1], Clusters.of([""] * 3), 200)["s"]
     one_value = drawn.max(axis=1) == 3
     assert one_value.any()
     assert (correlations[one_value] == 0).all()
@@ -93,8 +95,8 @@ def test_a_resample_without_one_of_the_values_is_zero() -> None:
 
 def test_the_order_of_pictures_does_not_matter_to_known_owners() -> None:
     owners = np.where(OWNERS == "", "x", OWNERS)
-    turned = bootstrap_spearman({"s": SCORES["tied"][::-1]}, VIEWS[::-1], owners[::-1], B)["s"]
-    np.testing.assert_allclose(turned, bootstrap_spearman({"s": SCORES["tied"]}, VIEWS, owners, B)["s"], atol=1e-12)
+    turned = bootstrap_spearman({"s": SCORES["tied"][::-1]}, VIEWS[::-1], Clusters.of(owners[::-1]), B)["s"]
+    np.testing.assert_allclose(turned, bootstrap_spearman({"s": SCORES["tied"]}, VIEWS, Clusters.of(owners), B)["s"], atol=1e-12)
 
 
 def test_a_recipe_varies_with_owners_and_with_seeds() -> None:
@@ -112,4 +114,4 @@ def test_a_recipe_varies_with_owners_and_with_seeds() -> None:
 
 def test_scores_must_fit() -> None:
     with pytest.raises(PeoriaError, match=r"(?s)a: shape \(2,\); one value for each of the 300.*b: shape \(3,\)"):
-        bootstrap_spearman({"a": [1, 2], "b": [1, 2, 3]}, VIEWS, OWNERS)
+        bootstrap_spearman({"a": [1, 2], "b": [1, 2, 3]}, VIEWS, CLUSTERS)

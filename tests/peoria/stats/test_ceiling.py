@@ -5,6 +5,7 @@ from scipy.stats import spearmanr
 from peoria.errors import PeoriaError
 from peoria.stats import ceiling
 from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import Resampling
 
 FEW = Resampling(num_resamples=100)
@@ -20,7 +21,7 @@ def test_counting_noise_of_views_is_small_and_the_ceiling_is_what_a_knower_of_th
     rng = np.random.default_rng(0)
     rate = of_the_paper(rng, 20_000)
     views = rng.poisson(rate)
-    found = count_noise(views, np.arange(20_000) // 10, FEW)
+    found = count_noise(views, Clusters.of(np.arange(20_000) // 10), FEW)
     assert found is not None
     assert found.half == pytest.approx(0.972, abs=0.004)
     assert found.reliability.value == pytest.approx(0.986, abs=0.003)
@@ -34,12 +35,12 @@ def test_of_favourites_that_are_mostly_zero_it_is_an_upper_bound() -> None:
     rng = np.random.default_rng(0)
     rate = np.exp(rng.normal(-4.5, 2, 20_000))
     favorites = rng.poisson(rate)
-    found = count_noise(favorites, np.arange(20_000) // 10, FEW)
+    found = count_noise(favorites, Clusters.of(np.arange(20_000) // 10), FEW)
     assert found is not None
     assert found.zero_share > 0.9
     assert found.upper_bound_only
     assert spearmanr(rate, favorites)[0] + 0.1 < found.ceiling.low  # far from exact: why it is said
-    assert count_noise(np.zeros(50, np.int64), np.arange(50), FEW) is None
+    assert count_noise(np.zeros(50, np.int64), Clusters.of(np.arange(50)), FEW) is None
 
 
 def pairs(seed: int, num: int, content: float, owner: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -94,7 +95,7 @@ def test_few_pairs_or_owners_that_hang_together_say_nothing() -> None:
         content_ceiling(a, b[1:], of_a, of_b, FEW)
 
 
-def potential_world(seed: int, kind: str, base: float = 5.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def potential_world(seed: int, kind: str, base: float = 5.0) -> tuple[np.ndarray, np.ndarray, Clusters]:
     rng = np.random.default_rng(seed)
     score, owners = rng.normal(size=4000), np.arange(4000) // 4
     if kind == "potential":  # luck says how much of the room above a common bottom is used
@@ -105,7 +106,7 @@ def potential_world(seed: int, kind: str, base: float = 5.0) -> tuple[np.ndarray
         logs = base - np.exp(-0.5 * score) * rng.uniform(size=4000) ** 2 + 0.2 * rng.normal(size=4000)
     else:
         logs = base + rng.normal(size=4000)
-    return score, np.floor(np.exp(logs)), owners.astype(str)
+    return score, np.floor(np.exp(logs)), Clusters.of(owners)
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("potential", "upper_end"), ("factor", "whole"), ("bottom", "lower_end"), ("useless", "none")])
@@ -162,8 +163,8 @@ def test_resampled_quantiles_are_those_of_the_resample_written_out() -> None:
 
 def test_too_few_pictures_or_owners_claim_nothing() -> None:
     score, counts, owners = potential_world(0, "potential")
-    assert upper_end(score[:390], counts[:390], owners[:390], FEW) is None
+    assert upper_end(score[:390], counts[:390], owners.take(np.arange(390)), FEW) is None
     assert upper_end(np.ones(4000), counts, owners, FEW) is None
-    found = upper_end(score, counts, np.arange(4000) % 19, FEW)
+    found = upper_end(score, counts, Clusters.of(np.arange(4000) % 19), FEW)
     assert found is not None
     assert found.shape == "unknown"

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from peoria.errors import PeoriaError
+from peoria.stats.clusters import Clusters
 from peoria.stats.combine import OnTopOfContext, combine, on_top_of_context
 from peoria.stats.estimates import Interval, Resampling
 from peoria.stats.metrics import spearman
@@ -9,7 +10,7 @@ from peoria.stats.metrics import spearman
 FEW = Resampling(num_resamples=200)
 
 
-def world(seed: int, appeal: float, n_val: int = 600, n_test: int = 1200) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
+def world(seed: int, appeal: float, n_val: int = 600, n_test: int = 1200) -> tuple[list[np.ndarray], list[np.ndarray], Clusters]:
     """(image, context, views) of val and of test, and the owners of test; owners are alike in looks and in fame."""
     rng = np.random.default_rng(seed)
     n = n_val + n_test
@@ -18,7 +19,7 @@ def world(seed: int, appeal: float, n_val: int = 600, n_test: int = 1200) -> tup
     context, image = rng.normal(size=n), 0.7 * rng.normal(size=n) + 0.7 * looks
     views = np.floor(np.exp(3 + 0.6 * context + appeal * image + 0.6 * fame + 0.6 * rng.normal(size=n)))
     columns = [image, context, views]
-    return [c[:n_val] for c in columns], [c[n_val:] for c in columns], owner[n_val:].astype(str)
+    return [c[:n_val] for c in columns], [c[n_val:] for c in columns], Clusters.of(owner[n_val:])
 
 
 def added(seed: int, appeal: float) -> OnTopOfContext:
@@ -79,7 +80,7 @@ def test_the_scale_of_a_score_does_not_matter_nor_who_else_is_asked() -> None:
 
 def test_few_pictures_or_owners_claim_nothing() -> None:
     val, test, _ = world(0, 0.5)
-    few = on_top_of_context(*val, *test, np.arange(1200) % 19, FEW)
+    few = on_top_of_context(*val, *test, Clusters.of(np.arange(1200) % 19), FEW)
     assert not few.adds
-    small = on_top_of_context(*val, *[column[:99] for column in test], np.arange(99), FEW)
+    small = on_top_of_context(*val, *[column[:99] for column in test], Clusters.of(np.arange(99)), FEW)
     assert small.image_given_context is None

@@ -5,6 +5,7 @@ from scipy.stats import rankdata
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import owner_weights
+from peoria.stats.clusters import Clusters
 from peoria.stats.confounds import Pairs, bootstrap_given_age, bootstrap_pair_accuracy, given_age, pair_accuracy, within_owner_pairs, without_age
 from peoria.stats.estimates import expanded_percentiles
 from peoria.stats.metrics import spearman
@@ -33,7 +34,7 @@ def test_nothing_is_left_of_a_world_of_age(seed: int) -> None:
 def test_appeal_is_left() -> None:
     score, views, age = world_of_age(0, appeal=0.5)
     assert given_age(score, views, age) > 0.25
-    low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, [""] * len(age), 300)["s"])
+    low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, Clusters.of([""] * len(age)), 300)["s"])
     assert 0.2 < low < given_age(score, views, age) < high
 
 
@@ -41,7 +42,7 @@ def test_intervals_given_age_hold_in_worlds_of_age() -> None:
     covers = 0
     for seed in range(100):
         score, views, age = world_of_age(seed, n=600)
-        low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, [""] * 600, 200, seed)["s"])
+        low, high = expanded_percentiles(bootstrap_given_age({"s": score}, views, age, Clusters.of([""] * 600), 200, seed)["s"])
         covers += low <= 0 <= high
     assert covers > 85
 
@@ -49,12 +50,12 @@ def test_intervals_given_age_hold_in_worlds_of_age() -> None:
 def test_age_is_fitted_anew_in_each_resample() -> None:
     """The value is the partial correlation, by plain least squares, of the resample written out picture by picture."""
     score, views, age = world_of_age(0, n=300, appeal=0.5)
-    owners = np.random.default_rng(0).integers(0, 40, 300).astype(str)
+    clusters = Clusters.of(np.random.default_rng(0).integers(0, 40, 300))
     knots = np.concatenate([[0.0] * 4, [0.25, 0.5, 0.75], [1.0] * 4])
     basis = BSpline.design_matrix((rankdata(age) - 0.5) / 300, knots, 3).toarray()
     columns = np.stack([rankdata(score), rankdata(views)], axis=1)
-    samples = bootstrap_given_age({"constant": np.ones(300), "s": score}, views, age, owners, 20, seed=3)
-    for k, weights in enumerate(np.concatenate(list(owner_weights(owners, 20, 3)))):
+    samples = bootstrap_given_age({"constant": np.ones(300), "s": score}, views, age, clusters, 20, seed=3)
+    for k, weights in enumerate(np.concatenate(list(owner_weights(clusters, 20, 3)))):
         rows = np.repeat(np.arange(300), weights)
         left = columns[rows] - basis[rows] @ np.linalg.lstsq(basis[rows], columns[rows], rcond=None)[0]
         assert samples["s"][k] == pytest.approx(np.corrcoef(left.T)[0, 1], abs=1e-9)
@@ -64,7 +65,7 @@ def test_age_is_fitted_anew_in_each_resample() -> None:
 def test_a_resample_that_leaves_ages_out_is_still_a_number() -> None:
     score, views, age = world_of_age(0, n=200)
     owners = np.argsort(np.argsort(age)) // 40  # five owners, each of one span of ages
-    samples = bootstrap_given_age({"s": score}, views, age, owners, 200)["s"]
+    samples = bootstrap_given_age({"s": score}, views, age, Clusters.of(owners), 200)["s"]
     assert np.isfinite(samples).all()
     assert (np.abs(samples) <= 1 + 1e-9).all()
 
@@ -89,7 +90,7 @@ def test_ages_must_be_known() -> None:
 
 def pairs_set(owners: list[str], days: list[float] | None, views: list[int], **how: float) -> set[tuple[int, int]]:
     dates = None if days is None else np.array([np.datetime64("NaT", "s") if np.isnan(d) else START + int(d * 86_400) for d in days])
-    pairs = within_owner_pairs(owners, dates, views, **how)
+    pairs = within_owner_pairs(Clusters.of(owners), dates, views, **how)
     return set(zip(pairs.more.tolist(), pairs.fewer.tolist(), strict=True))
 
 
@@ -104,7 +105,7 @@ def test_pairs_are_of_one_owner_near_in_time_and_different() -> None:
 
 
 def test_no_pairs_without_owners() -> None:
-    pairs = within_owner_pairs([""] * 3, None, [1, 2, 3])
+    pairs = within_owner_pairs(Clusters.of([""] * 3), None, [1, 2, 3])
     assert pair_accuracy([1.0, 2.0, 3.0], pairs) is None
     assert bootstrap_pair_accuracy({"s": [1.0, 2.0, 3.0]}, pairs) is None
 
@@ -121,7 +122,7 @@ def test_pairs_are_all_those_a_plain_double_loop_finds() -> None:
 
 
 def test_pair_accuracy() -> None:
-    pairs = within_owner_pairs(["a"] * 3, None, [1, 2, 3])
+    pairs = within_owner_pairs(Clusters.of(["a"] * 3), None, [1, 2, 3])
     assert pair_accuracy([1.0, 2.0, 3.0], pairs) == 1.0
     assert pair_accuracy([1.0, 1.0, 3.0], pairs) == pytest.approx(2.5 / 3)
     assert pair_accuracy([1.0, 1.0, 1.0], pairs) == 0.5
@@ -135,7 +136,7 @@ def test_fame_of_owners_is_chance_within_owners() -> None:
     views = np.floor(np.exp(3 + fame + 0.5 * rng.normal(size=2400)))
     score = fame + 0.5 * rng.normal(size=2400)
     seen = 0.3 * np.log1p(views) + score
-    pairs = within_owner_pairs(owner.astype(str), START + rng.integers(0, 60, 2400) * DAY, views)
+    pairs = within_owner_pairs(Clusters.of(owner), START + rng.integers(0, 60, 2400) * DAY, views)
     samples = bootstrap_pair_accuracy({"fame": score, "seen": seen}, pairs, 300)
     assert samples is not None
     low, high = expanded_percentiles(samples["fame"])
@@ -152,7 +153,7 @@ def near_pairs(seed: int, **weights: float) -> tuple[np.ndarray, Pairs]:
     both = weights["fame"] * rng.normal(size=1000)[owner] - weights["age"] * days / 300 + weights.get("appeal", 0) * rng.normal(size=10_000)
     score, views = both + 0.02 * rng.normal(size=10_000), np.floor(np.exp(6 + both + 0.1 * rng.normal(size=10_000)))
     dates = START + (days * 86_400).astype("timedelta64[s]")
-    return score, within_owner_pairs(owner.astype(str), dates, views)
+    return score, within_owner_pairs(Clusters.of(owner), dates, views)
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -175,7 +176,7 @@ def test_appeal_is_left_in_pairs() -> None:
 def test_ages_of_pairs_may_be_read_at_different_times() -> None:
     """What is held fixed is the age when the counts were read, and a picture whose age is unknown is in no pair."""
     dates = START + np.arange(4) * DAY
-    pairs = within_owner_pairs(["a"] * 4, dates, [1, 2, 3, 4], age_days=[5.0, 5.0, 9.0, np.nan])
+    pairs = within_owner_pairs(Clusters.of(["a"] * 4), dates, [1, 2, 3, 4], age_days=[5.0, 5.0, 9.0, np.nan])
     assert sorted(zip(pairs.more.tolist(), pairs.fewer.tolist(), strict=True)) == [(1, 0), (2, 0), (2, 1)]
     assert sorted(pairs.age[:, 0].tolist()) == [0, 1, 1]
-    assert sorted(within_owner_pairs(["a"] * 4, dates, [1, 2, 3, 4]).age[:, 0].tolist()) == [-1] * 6
+    assert sorted(within_owner_pairs(Clusters.of(["a"] * 4), dates, [1, 2, 3, 4]).age[:, 0].tolist()) == [-1] * 6

@@ -5,12 +5,13 @@ import pytest
 
 from peoria.errors import PeoriaError
 from peoria.stats.bootstrap import bootstrap_spearman
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import Resampling
 from peoria.stats.learning_curve import HeldOut, LearningCurvePoint, fit_power_law, leak, learning_curve
 from peoria.stats.metrics import spearman
 
 FEW = Resampling(num_resamples=200)
-OWNERS = (np.arange(3000) // 3).astype(str)
+OWNERS = Clusters.of(np.arange(3000) // 3)
 SIZES = {0.125: 1000, 0.25: 2000, 0.5: 4000, 1.0: 8000}
 
 
@@ -95,7 +96,7 @@ def test_two_points_are_not_drawn_out() -> None:
 
 
 def test_few_owners_claim_nothing() -> None:
-    few = learning_curve(points({0.25: 0.1, 0.5: 0.2, 1.0: 0.4}), np.arange(3000) % 19)
+    few = learning_curve(points({0.25: 0.1, 0.5: 0.2, 1.0: 0.4}), Clusters.of(np.arange(3000) % 19))
     assert few.still_rising is False
 
 
@@ -104,7 +105,7 @@ def held_out(seed: int, name: str, skill: float) -> HeldOut:
     owner = np.arange(1500) // 5
     fame = rng.normal(size=300)[owner]
     score = skill * fame + rng.normal(size=1500)
-    return HeldOut(score, np.exp(fame + rng.normal(size=1500)), np.array([f"{name}{k}" for k in owner]))
+    return HeldOut(score, np.exp(fame + rng.normal(size=1500)), Clusters.of([f"{name}{k}" for k in owner]))
 
 
 def test_a_leak_is_seen_with_its_size() -> None:
@@ -125,7 +126,7 @@ def test_without_a_leak_none_is_claimed() -> None:
 def test_sets_of_different_owners_are_resampled_apart() -> None:
     """Two sets with the same numbers in them: were the same places drawn from both, their difference would seem certain."""
     one = held_out(0, "train", 1.0)
-    found = leak(one, replace(one, owners=np.char.add("other ", np.asarray(one.owners))), FEW)
+    found = leak(one, replace(one, clusters=held_out(0, "other", 1.0).clusters), FEW)
     assert found.difference.value == 0
     assert found.difference.low < -0.02 < 0.02 < found.difference.high
 
@@ -133,6 +134,6 @@ def test_sets_of_different_owners_are_resampled_apart() -> None:
 def test_a_leak_needs_two_sets_of_enough_owners() -> None:
     one, other = held_out(0, "train", 1.0), held_out(1, "val", 0.0)
     with pytest.raises(PeoriaError, match="owners: 300 are in both sets"):
-        leak(one, replace(other, owners=one.owners), FEW)
-    few = leak(one, replace(other, owners=np.arange(1500) % 19), FEW)
+        leak(one, replace(other, clusters=one.clusters), FEW)
+    few = leak(one, replace(other, clusters=Clusters.of(np.arange(1500) % 19)), FEW)
     assert not few.leaks

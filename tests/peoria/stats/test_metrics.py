@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
+from peoria.stats.clusters import Clusters
 
 RNG = np.random.default_rng(3)
 SCORE = np.round(RNG.normal(size=400), 1)  # many ties
@@ -80,29 +81,30 @@ def test_d2() -> None:
 
 
 def test_standard_error_of_single_pictures() -> None:
-    assert metrics.standard_error(VIEWS, [""] * 400) == pytest.approx(1 / math.sqrt(399))
-    assert metrics.standard_error(VIEWS, np.arange(400)) == pytest.approx(1 / math.sqrt(399))
+    assert metrics.standard_error(VIEWS, Clusters.of([""] * 400)) == pytest.approx(1 / math.sqrt(399))
+    assert metrics.standard_error(VIEWS, Clusters.of(np.arange(400))) == pytest.approx(1 / math.sqrt(399))
 
 
 def test_standard_error_of_clusters_is_what_clustered_nulls_show() -> None:
     """Scores and views of one value an owner: 40 owners of 10 pictures are worth 40 pictures, not 400."""
     rng = np.random.default_rng(0)
     owners = np.repeat(np.arange(40), 10)
+    clusters = Clusters.of(owners)
     nulls, claimed = [], []
     for _ in range(300):
         views = rng.normal(size=40)[owners] + 1e-6 * rng.normal(size=400)
         score = rng.normal(size=40)[owners] + 1e-6 * rng.normal(size=400)
         nulls.append(metrics.spearman(score, views))
-        claimed.append(metrics.standard_error(views, owners))
+        claimed.append(metrics.standard_error(views, clusters))
     assert np.std(nulls) == pytest.approx(np.mean(claimed), rel=0.15)
     assert np.std(nulls) > 2.5 / math.sqrt(399)  # control: the formula of single pictures is far too sure
 
 
 def test_standard_error_needs_pictures_and_owners() -> None:
     with pytest.raises(PeoriaError, match="views: 2 pictures; at least 3"):
-        metrics.standard_error([1, 2], ["a", "b"])
+        metrics.standard_error([1, 2], Clusters.of(["a", "b"]))
     with pytest.raises(PeoriaError, match="owners: 2 values; one for each of the 3 pictures"):
-        metrics.standard_error([1, 2, 3], ["a", "b"])
+        metrics.standard_error([1, 2, 3], Clusters.of(["a", "b"]))
 
 
 def test_expected_best_of_known_values() -> None:
@@ -119,12 +121,6 @@ def test_detectable_has_four_fifths_power() -> None:
     rng = np.random.default_rng(1)
     effect = metrics.detectable(0.05)
     assert np.mean(np.abs(rng.normal(effect, 0.05, 100_000)) > 1.96 * 0.05) == pytest.approx(0.8, abs=0.01)
-
-
-def test_effective_owners() -> None:
-    assert metrics.effective_owners(list("aabbcc")) == pytest.approx(3)
-    assert metrics.effective_owners([""] * 5) == pytest.approx(5)
-    assert metrics.effective_owners(["a"] * 100 + list("bcdef")) == pytest.approx(1, abs=0.01)  # the others hardly matter beside it
 
 
 def test_expected_best_is_the_mean_over_all_subsets() -> None:

@@ -5,6 +5,7 @@ from scipy.stats import spearmanr
 from peoria.errors import PeoriaError
 from peoria.stats import strata
 from peoria.stats.bootstrap import owner_weights
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import Interval, Resampling
 from peoria.stats.metrics import spearman
 from peoria.stats.strata import calibration, deciles, within_months
@@ -13,7 +14,7 @@ FEW = Resampling(num_resamples=100)
 START = np.datetime64("2013-01-01T00:00:00", "s")
 
 
-def world_of_months(seed: int, appeal: float, n: int = 2400) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def world_of_months(seed: int, appeal: float, n: int = 2400) -> tuple[np.ndarray, np.ndarray, np.ndarray, Clusters]:
     """(score, views, uploaded_at, owners): older pictures have more views and look older."""
     rng = np.random.default_rng(seed)
     owner = np.arange(n) // 4
@@ -21,7 +22,7 @@ def world_of_months(seed: int, appeal: float, n: int = 2400) -> tuple[np.ndarray
     own, looks = rng.normal(size=n), 0.7 * rng.normal(size=n // 4)[owner]
     score = -days / 200 + own + looks + 0.5 * rng.normal(size=n)
     views = np.floor(np.exp(4 - days / 300 + appeal * own + 0.5 * rng.normal(size=n // 4)[owner] + 0.7 * rng.normal(size=n)))
-    return score, views, START + days * np.timedelta64(86_400, "s"), owner.astype(str)
+    return score, views, START + days * np.timedelta64(86_400, "s"), Clusters.of(owner)
 
 
 def test_a_score_that_tells_the_month_ranks_nothing_within_one() -> None:
@@ -48,7 +49,7 @@ def test_intervals_hold() -> None:
         rng = np.random.default_rng(900 + seed)
         score, views, uploaded, _ = world_of_months(seed, appeal=0.0, n=1200)
         score, views = score + 6 * rng.normal(size=100)[owner], views * np.exp(3 * rng.normal(size=100)[owner])
-        by_owner, by_picture = (within_months(score, views, uploaded, who, FEW) for who in (owner, np.arange(1200)))
+        by_owner, by_picture = (within_months(score, views, uploaded, Clusters.of(who), FEW) for who in (owner, np.arange(1200)))
         assert by_owner is not None
         assert by_picture is not None
         covers += by_owner.rho.low <= 0 <= by_owner.rho.high
@@ -64,27 +65,28 @@ def test_months_are_weighted_by_their_pictures_and_small_or_unknown_ones_left_ou
     month = uploaded.astype("datetime64[M]")
     keep = np.isin(month, np.unique(month[100:])[:2]) | (np.arange(2400) < 100)
     keep[np.flatnonzero(month == month[100:].min())[29:]] = False  # 29 of the first month
-    found = within_months(score[keep], views[keep], uploaded[keep], owners[keep], FEW)
+    found = within_months(score[keep], views[keep], uploaded[keep], owners.take(keep), FEW)
     assert found is not None
     second = month == np.unique(month[100:])[1]
     assert found.num_months == 1
     assert found.num_left_out == 129
     assert found.rho.value == pytest.approx(spearmanr(score[second], views[second])[0])
-    with_both = within_months(score[keep], views[keep], uploaded[keep], owners[keep], FEW, min_pictures=29)
+    with_both = within_months(score[keep], views[keep], uploaded[keep], owners.take(keep), FEW, min_pictures=29)
     assert with_both is not None
     first, second_row = with_both.months
     sizes = first.num_pictures, second_row.num_pictures
     assert with_both.rho.value == pytest.approx(np.average([first.rho.value, second_row.rho.value], weights=sizes))
-    assert within_months(score[:100], views[:100], uploaded[:100], owners[:100], FEW) is None
+    first_100 = owners.take(np.arange(100))
+    assert within_months(score[:100], views[:100], uploaded[:100], first_100, FEW) is None
     with pytest.raises(PeoriaError, match="uploaded_at: 99 values"):
-        within_months(score[:100], views[:100], uploaded[:99], owners[:100], FEW)
+        within_months(score[:100], views[:100], uploaded[:99], first_100, FEW)
 
 
 def test_a_resample_is_ranked_as_if_written_out() -> None:
     rng = np.random.default_rng(0)
     stratum = np.sort(rng.integers(0, 4, 300))
     score, views = rng.integers(0, 40, 300).astype(np.float64), rng.integers(0, 20, 300).astype(np.float64)
-    owners = rng.integers(0, 60, 300).astype(str)
+    owners = Clusters.of(rng.integers(0, 60, 300))
     few = Resampling(num_resamples=20, seed=3)
     rho, drawn = strata._bootstrap_within(score, views, stratum, owners, few)
     weights = np.concatenate(list(owner_weights(owners, 20, 3)))
@@ -115,7 +117,7 @@ def test_deciles_are_equal_and_ties_lie_in_one() -> None:
 
 def test_calibration_shows_what_is_promised_and_what_comes() -> None:
     rng = np.random.default_rng(0)
-    owners, promised = (np.arange(3000) // 3).astype(str), rng.uniform(0, 9, 3000)
+    owners, promised = Clusters.of(np.arange(3000) // 3), rng.uniform(0, 9, 3000)
     kept = calibration(promised, promised + rng.normal(size=3000), owners, FEW, same_scale=True)
     exaggerated = calibration(promised, 4.5 + 0.3 * (promised - 4.5) + rng.normal(size=3000), owners, FEW, same_scale=True)
     assert kept is not None

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from peoria.errors import ReportError
+from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import holm
 from peoria.stats.metrics import gini, spearman
 from peoria.verdict.judge import judge
@@ -173,10 +174,10 @@ def test_each_target_has_its_own_winner() -> None:
     scores, labels = world(shape=0.6)
     chance = np.random.default_rng(3).normal(size=len(labels))
     scores["recipe-0008"] = PredictorScores("recipe-0008", "trial 8, 1 fresh seed", "recipe", chance[None], views_of(scores[WINNER]))
-    verdict = judge(scores, labels, winners={"views": WINNER, "favorites": "recipe-0008"}, num_resamples=50)
+    verdict = judge(scores, labels, Clusters.of(labels.owners), winners={"views": WINNER, "favorites": "recipe-0008"}, num_resamples=50)
     assert verdict["targets"]["views"]["above_chance"]["pooled"]
     assert verdict["targets"]["favorites"]["above_chance"]["pooled"]  # by its score for favourites, not that for views
-    swapped = judge(scores, labels, winners={"views": "recipe-0008", "favorites": WINNER}, num_resamples=50)
+    swapped = judge(scores, labels, Clusters.of(labels.owners), winners={"views": "recipe-0008", "favorites": WINNER}, num_resamples=50)
     assert not swapped["targets"]["views"]["above_chance"]["pooled"]
 
 
@@ -269,14 +270,15 @@ def test_holm_corrects_for_how_many_are_listed() -> None:
 
 def test_all_problems_are_told_at_once() -> None:
     scores, labels = world(num_owners=30)
+    owners = Clusters.of(labels.owners)
     wrong = {
         "a": replace(scores["trial-0007"], name="a", favorites=None),
         "b": replace(scores["trial-0007"], name="b", views=np.ones(3)),
     }
     pattern = r"(?s)a: no favorites score; what is judged.*nobody: no views score.*b: views score of shape \(1, 3\); one value"
     with pytest.raises(ReportError, match=pattern):
-        judge(wrong, labels, winners={"favorites": "a", "views": "nobody"})
+        judge(wrong, labels, owners, winners={"favorites": "a", "views": "nobody"})
     with pytest.raises(ReportError, match="winners: none for views"):
-        judge({}, labels, winners={})
+        judge({}, labels, owners, winners={})
     with pytest.raises(ReportError, match="views: 180 test pictures with one number of views; at least 3 pictures with different views"):
-        judge(scores, replace(labels, views=np.ones(180, np.int64)), winners={"views": WINNER})
+        judge(scores, replace(labels, views=np.ones(180, np.int64)), owners, winners={"views": WINNER})

@@ -171,10 +171,10 @@ def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
         image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
         context = column(scored, "context")
         return {
-            "upper_end": numbers(upper_end(score, labels.views, labels.owners, FEW)),
-            "within_months": numbers(within_months(score, labels.views, labels.uploaded_at, labels.owners, FEW)),
-            "calibration": numbers(calibration(score, rankdata(labels.views) / len(labels), labels.owners, FEW)),
-            "on_top_of_context": numbers(on_top_of_context(image, known, views, score, context, labels.views, labels.owners, FEW)),
+            "upper_end": numbers(upper_end(score, labels.views, scored.clusters, FEW)),
+            "within_months": numbers(within_months(score, labels.views, labels.uploaded_at, scored.clusters, FEW)),
+            "calibration": numbers(calibration(score, rankdata(labels.views) / len(labels), scored.clusters, FEW)),
+            "on_top_of_context": numbers(on_top_of_context(image, known, views, score, context, labels.views, scored.clusters, FEW)),
         }
 
     for name, value in expected(shipped).items():
@@ -183,7 +183,7 @@ def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
     assert labels.favorites is not None
     counts = {"views": labels.views, "favorites": labels.favorites}
     of_counts = {name: without_sentence(of) for name, of in found["count_noise"].items()}
-    assert of_counts == {name: numbers(count_noise(of, labels.owners, FEW)) for name, of in counts.items()}
+    assert of_counts == {name: numbers(count_noise(of, scored.clusters, FEW)) for name, of in counts.items()}
 
 
 def test_what_the_labels_lack_is_not_answered() -> None:
