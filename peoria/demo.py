@@ -30,17 +30,20 @@ def demo(home: Path) -> int:
         print("not all trials are there; the same command goes on")
         return result.exit_code
     verdict = report(home, sweep.name)
-    by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
-    recipe, oracle, ridge = (by_name[name]["rho_views"] for name in (verdict["targets"]["views"]["winner"], "oracle", "colour-ridge"))
+    by_name = {predictor.name: predictor.rho_views for predictor in verdict.predictors}
+    recipe, oracle, ridge = (by_name[name] for name in (verdict.targets.views.predictor, "oracle", "colour-ridge"))
+    assert recipe is not None
+    assert oracle is not None
+    assert ridge is not None
     strengths = EFFECT_WEIGHTS["both"]
     uri = default_tracking_uri(home)
     print(
         f"\nWhat was planted: log views = {strengths['colour']} × colour + {strengths['arrangement']} × arrangement, and outside the picture "
         f"{strengths['owner']} × owner, {strengths['age']} × age and {strengths['noise']} × heavy-tailed noise. A perfect reader of the pictures "
-        f"(the oracle) would reach ρ = {oracle['value']:.3f} with views on the {verdict['test']['num_pictures']:,} test pictures; a ridge on colours "
-        f"and edges, which cannot see arrangement, reaches {ridge['value']:.3f}. The best of {verdict['num_trials']} trials, chosen on val and "
-        f"trained again with fresh seeds, reaches {recipe['value']:.3f} (95 % interval {recipe['low']:.3f} to {recipe['high']:.3f}): "
-        f"{recipe['value'] / oracle['value']:.0%} of the oracle. "
+        f"(the oracle) would reach ρ = {oracle.value:.3f} with views on the {verdict.test.num_pictures:,} test pictures; a ridge on colours "
+        f"and edges, which cannot see arrangement, reaches {ridge.value:.3f}. The winner for views of {verdict.num_trials} trials (highest last val "
+        f"rho_views), trained again with fresh seeds, reaches {recipe.value:.3f} (95 % interval {recipe.low:.3f} to {recipe.high:.3f}): "
+        f"{recipe.value / oracle.value:.0%} of the oracle. "
         f"Report: {home / 'sweeps' / sweep.name / 'report' / 'report.html'}. Curves: {BIN / 'mlflow'} server --backend-store-uri {uri} "
         "--host 127.0.0.1 --port 5000, then http://127.0.0.1:5000, experiment peoria."
     )

@@ -4,34 +4,41 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from peoria.data.filters import filtered_labels
 from peoria.errors import ReportError
 from peoria.paper.replication import remade
 from peoria.records.folder import SweepFolder
-from peoria.records.schema import ReportRun, SweepRecord, rounded, write_json
+from peoria.records.schema import ReportRun, SweepRecord
+from peoria.records.selection import TARGET_METRICS, best_by_objective
 from peoria.records.trials import TrialRecord, read_trials
 from peoria.report.contact_sheets import sheets
+from peoria.report.page import render_report, render_table
+from peoria.report.search_charts import TrialCurve
+from peoria.verdict.answers import Questions
 from peoria.verdict.contact_rows import SHEETS
 from peoria.verdict.judge import judge
 from peoria.verdict.judged import Judged, signature
 from peoria.verdict.predictors import on_val
 from peoria.verdict.questions import answer
+from peoria.verdict.schema import Chosen, ChosenTrial, Predictor, Target, Verdict
 from peoria.verdict.scores import Scored
-from peoria.verdict.sentences import FROZEN, all_said
+from peoria.verdict.sentences import FROZEN, all_said, chosen
+from peoria.verdict.tables import PackedSet, Paper
 from peoria.verdict.test_split import open_and_score
 from shards.files import write_atomic
 from shards.inspection.describe import describe
 from shards.read.shard_set import ShardSet
 
 WIDTH = 150
+Say = Callable[[str], object]
 
 
 def report(
-    home: Path, name: str, *, tracking: str | None = None, cache: Path | None = None, cache_bytes: int | None = None, say: Any = print
-) -> dict[str, Any]:
+    home: Path, name: str, *, tracking: str | None = None, cache: Path | None = None, cache_bytes: int | None = None, say: Say = print
+) -> Verdict:
     """Judges a finished sweep; the verdict as in ``report/verdict.json``.
 
     Raises:
@@ -65,71 +72,77 @@ def make_verdict(
     trials: list[TrialRecord],
     judged: Judged,
     scored: Scored,
-    baselines_on_val: dict[str, dict[str, float]],
-) -> dict[str, Any]:
+    baselines_on_val: Mapping[str, Mapping[str, float]],
+) -> Verdict:
     """Numbers and sentences, from what is stored: the same to the byte each time."""
-    winners = {target: judged.name(target) for target in judged.winners}
-    if scored.labels.favorites is None or len(set((scored.labels.favorites >= 1).tolist())) < 2:
-        winners.pop("favorites", None)
-    verdict = judge(scored.predictors, scored.labels, scored.clusters, winners=winners, on_val=baselines_on_val, opening=scored.opening)
-    best = judged.winners["views"]
-    if best.config.trunk == "frozen":
-        verdict["notes"].append(FROZEN)
+    winners: dict[Target, str] = {"views": judged.name("views")}
+    favorites = scored.labels.favorites
+    if "favorites" in judged.winners and favorites is not None and len(set((favorites >= 1).tolist())) == 2:
+        winners["favorites"] = judged.name("favorites")
+    found = judge(scored.predictors, scored.labels, scored.clusters, winners=winners, on_val=baselines_on_val, opening=scored.opening)
+    if judged.winners["views"].config.trunk == "frozen":
+        found = found.model_copy(update={"notes": (*found.notes, FROZEN)})
     paper = None
     if sweep.control is None:  # of counts that were handed out anew the paper's tables would say nothing
-        shard_set, where = ShardSet(Path(sweep.shards)), sweep.where
-        paper = rounded(remade(filtered_labels(shard_set, "train", where), filtered_labels(shard_set, "val", where), trials, verdict["predictors"]))
-    return {
-        "sweep": sweep.name,
-        "identity": sweep.identity,
-        "control": sweep.control,
-        "where": sweep.where,
-        **verdict,
-        "num_trials": sum(trial.purpose == "search" for trial in trials),
-        "best": {"key": best.key, "config": best.config.model_dump(mode="json"), "val": best.metrics},
-        "questions": rounded(answer(scored, judged, trials)),
-        "paper": paper,
-        "data": rounded(describe(Path(sweep.shards))),
-    }
+        shard_set = ShardSet(Path(sweep.shards))
+        train, val = (filtered_labels(shard_set, split, sweep.where) for split in ("train", "val"))
+        on_test = [{"name": p.name, "losses": p.losses} | ranks(p) for p in found.predictors]
+        paper = Paper.model_validate(remade(train, val, trials, on_test))
+    return Verdict(
+        **dict(found),
+        sweep=sweep.name,
+        identity=sweep.identity,
+        control=sweep.control,
+        where=sweep.where,
+        num_trials=sum(trial.purpose == "search" for trial in trials),
+        winners=chosen_of(trials, judged, winners, f"val/{sweep.objective}"),
+        questions=Questions.model_validate(answer(scored, judged, trials)),
+        paper=paper,
+        data=PackedSet.model_validate(describe(Path(sweep.shards))),
+    )
 
 
-def write_report(folder: SweepFolder, verdict: dict[str, Any], sweep: SweepRecord, trials: list[TrialRecord], scored: Scored, say: Any) -> None:
+def ranks(predictor: Predictor) -> dict[str, dict[str, float]]:
+    found = (("rho_views", predictor.rho_views), ("gini_fav", predictor.gini_fav))
+    return {name: {"value": interval.value} for name, interval in found if interval is not None}
+
+
+def chosen_of(trials: list[TrialRecord], judged: Judged, targets: Collection[Target], objective: str) -> Chosen:
+    """The trials that val chose, each with the measure that chose it."""
+
+    def of(trial: TrialRecord, measure: str) -> ChosenTrial:
+        value = trial.metrics[measure]
+        return ChosenTrial(key=trial.key, label=trial.label, measure=measure, value=value, config=trial.config, val=trial.metrics)
+
+    best = best_by_objective(trials)
+    return Chosen(
+        views=of(judged.winners["views"], TARGET_METRICS["views"]),
+        favorites=of(judged.winners["favorites"], TARGET_METRICS["favorites"]) if "favorites" in targets else None,
+        objective=None if best is None else of(best, objective),
+    )
+
+
+def write_report(folder: SweepFolder, verdict: Verdict, sweep: SweepRecord, trials: Sequence[TrialRecord], scored: Scored, say: Say) -> None:
     from rich.console import Console
 
-    from peoria.report.page import render_report, render_table
-
-    write_json(folder.verdict, verdict)
+    verdict.write(folder.verdict)
     run = ReportRun(written_at=time.strftime("%Y-%m-%d %H:%M:%S"), host=socket.gethostname(), pid=os.getpid(), environment=sweep.environment)
     run.write(folder.report_run)
-    curves = {
-        trial.key: {
-            "label": trial.label,
-            "status": trial.status,
-            "fixed": trial.purpose != "search",
-            "of": trial.of,
-            "task": trial.config.task,
-            "config": trial.config.model_dump(mode="json"),
-            "metrics": trial.metrics,
-            "points": [{"step": step, "metrics": values} for step, values in trial.points()],
-        }
-        for trial in trials
-    }
-    baselines = [baseline.model_dump(mode="json") for baseline in folder.read_baselines()]
-    shipped = scored.predictors[f"trial-{verdict['best']['key']}"].views
+    shipped = scored.predictors[f"trial-{verdict.winners.views.key}"].views
     assert shipped is not None
     contact = sheets(shipped, scored.labels, *({name: scored.extra[f"{kind}|{name}"] for name in SHEETS} for kind in ("sheet-rows", "sheet")))
-    page = render_report(verdict, sweep.model_dump(mode="json"), curves, baselines, run.model_dump(mode="json"), contact)
+    page = render_report(verdict, sweep, [TrialCurve.of(trial) for trial in trials], folder.read_baselines(), run, contact)
     write_atomic(folder.page, page.encode())
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)  # a file or a pipe has no width of its own
     console.print(render_table(verdict, console.width))
     first, *rest = all_said(verdict)
     say(first)
-    for sentence in rest:
+    for sentence in (*rest, *chosen(verdict.winners)):
         say(f"- {sentence}")
     say(f"report: {folder.page}")
 
 
-def deliver(home: Path, folder: SweepFolder, tracking: str | None, say: Any) -> None:
+def deliver(home: Path, folder: SweepFolder, tracking: str | None, say: Say) -> None:
     """The report to MLflow, beside the curves."""
     from peoria.tracking.database import default_tracking_uri
     from peoria.tracking.projection import Tracker

@@ -1,7 +1,8 @@
 """Contact sheets: the test pictures that the model ranks highest and lowest, and those that it is most wrong about."""
 
 import base64
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,28 +12,45 @@ from shards.labels import Labels
 JPEG_QUALITY = 80
 
 
-def sheets(score: np.ndarray, labels: Labels, rows: dict[str, np.ndarray], pictures: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """What a page shows: by sheet its title and pictures, each with ``image`` (a data address), its id, true counts, and its place by score and
-    by views among the test pictures, in percent from the bottom."""
+@dataclass(frozen=True)
+class SheetPicture:
+    """A test picture with its true counts."""
+
+    image: str  # a data address
+    id: str
+    views: int
+    favorites: int | None
+    by_score: float  # its place by score among the test pictures, in percent from the bottom
+    by_views: float  # likewise by views
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures of one kind, the most telling first."""
+
+    name: str
+    title: str
+    pictures: tuple[SheetPicture, ...]
+
+
+def sheets(score: np.ndarray, labels: Labels, rows: Mapping[str, np.ndarray], pictures: Mapping[str, np.ndarray]) -> list[Sheet]:
+    """What a page shows. ``score`` is [N]; ``rows`` and ``pictures`` are by sheet, int64 [K] and uint8 [K, H, W, 3]."""
     from scipy.stats import rankdata
 
     by_score, by_views = (100 * (rankdata(values) - 0.5) / len(labels) for values in (score, labels.views))
+
+    def shown(row: int, picture: np.ndarray) -> SheetPicture:
+        return SheetPicture(
+            image=data_address(picture),
+            id=str(labels.ids[row]),
+            views=int(labels.views[row]),
+            favorites=None if labels.favorites is None else int(labels.favorites[row]),
+            by_score=round(float(by_score[row]), 1),
+            by_views=round(float(by_views[row]), 1),
+        )
+
     return [
-        {
-            "name": name,
-            "title": title,
-            "pictures": [
-                {
-                    "image": data_address(picture),
-                    "id": str(labels.ids[row]),
-                    "views": int(labels.views[row]),
-                    "favorites": None if labels.favorites is None else int(labels.favorites[row]),
-                    "by_score": round(float(by_score[row]), 1),
-                    "by_views": round(float(by_views[row]), 1),
-                }
-                for row, picture in zip(rows[name].tolist(), pictures[name], strict=True)
-            ],
-        }
+        Sheet(name, title, tuple(shown(row, picture) for row, picture in zip(rows[name].tolist(), pictures[name], strict=True)))
         for name, title in SHEETS.items()
     ]
 

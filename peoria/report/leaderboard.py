@@ -1,13 +1,15 @@
 """What the verdict shows: the three lines of each target with their intervals, the leader board, the winner's differences and its curse."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass, replace
 
-from peoria.report.svg import Axis, Mark, place, plot, strip
+from peoria.report.svg import Axis, Mark, Place, Plot, Reference, Row, Strip, Tick, plot, strip
+from peoria.verdict.schema import Judgement, Kind, Measure, Predictor, Target, TargetVerdict, Verdict
 from peoria.verdict.sentences import TARGETS, estimate, number, percent
+from peoria.verdict.values import Interval
 
 MARKS = {True: ("yes", "✓"), False: ("not shown", "✗"), None: ("cannot tell", "?")}
-KINDS = {
+KINDS: dict[Kind, str] = {
     "recipe": "recipe",
     "shipped": "as shipped",
     "paper": "paper's settings",
@@ -17,171 +19,255 @@ KINDS = {
     "trivial": "trivial",
     "oracle": "oracle",
 }
-# measure → (name of the column, chance)
-COLUMNS = {
+Columns = Mapping[Measure, tuple[str, float]]  # measure → (name of the column, chance)
+COLUMNS: Columns = {
     "rho_views": ("ρ views", 0.0),
     "gini_fav": ("Gini favourites", 0.0),
     "rho_given_age": ("ρ views given age", 0.0),
     "pair_accuracy": ("pairs of one owner, views", 0.5),
 }
-MORE_COLUMNS = {"fav_given_age": ("ρ favourites given age", 0.0), "fav_pair_accuracy": ("pairs of one owner, favourites", 0.5)}
+MORE_COLUMNS: Columns = {"fav_given_age": ("ρ favourites given age", 0.0), "fav_pair_accuracy": ("pairs of one owner, favourites", 0.5)}
 PAIRS = ("pair_accuracy", "fav_pair_accuracy")
 FAR_CEILING = 2.0  # times the highest interval: a ceiling above would leave the intervals no room
 
 
-def targets(verdict: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Views first."""
-    return [(target, verdict["targets"][target]) for target in TARGETS if target in verdict["targets"]]
+@dataclass(frozen=True)
+class Evidence:
+    """An estimate that a line rests on; drawn with the band of effects too small to be seen."""
+
+    label: str
+    text: str = "not known here"
+    found: Interval | None = None
+    smallest: float = 0.0  # effect that could be seen
+    at: Place | None = None
+    band: Place | None = None
 
 
-def cards(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """One for each target: ``name``, ``winner`` (its label), ``lines``. A line has ``word`` and ``sign`` of its claim, its text in three pieces
-    (``lead``, ``rest``, ``smallest``), and ``strip``, whose rows have ``band``, the effects too small to be seen."""
-    labels = {predictor["name"]: predictor["label"] for predictor in verdict["predictors"]}
-    found = []
-    for target, judged in targets(verdict):
-        names = TARGETS[target]
-        rows = {line["key"]: _rows(line["key"], judged, names.symbol) for line in judged["lines"]}
-        drawn = [row for of_line in rows.values() for row in of_line if row["found"]]
-        others = [sign * row["smallest"] for row in drawn for sign in (-1, 1)]
-        values = [row["found"][end] for row in drawn for end in ("low", "high")]
-        axis = Axis.around([0.0, *values, *others])
-        lines = []
-        for line in judged["lines"]:
-            word, sign = MARKS[line["claim"]]
-            said, smallest, after = line["text"].partition("Smallest ")
-            lead, colon, rest = said.partition(": ")
-            own = [{**row, "at": place(axis, row["found"]), "band": _band(axis, row["smallest"])} for row in rows[line["key"]]]
-            lines.append({**line, "word": word, "sign": sign, "lead": lead, "rest": colon + rest, "smallest": smallest + after, "rows": own})
-        found.append({"name": names.name, "symbol": names.symbol, "winner": labels[judged["winner"]], "lines": lines, "chance": axis.at(0.0)})
-    return found
+@dataclass(frozen=True)
+class CardLine:
+    """A line of a target: its claim as a word and a sign, its text in three pieces."""
+
+    title: str
+    word: str
+    sign: str
+    lead: str
+    rest: str
+    smallest: str
+    rows: tuple[Evidence, ...]
 
 
-def _rows(line: str, judged: Mapping[str, Any], symbol: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class Card:
+    """A target: its lines on one axis."""
+
+    name: str
+    symbol: str
+    winner: str  # label of the judged predictor
+    lines: tuple[CardLine, ...]
+    chance: float  # its place
+
+
+@dataclass(frozen=True)
+class Column:
+    """A measure on the leader board; a ceiling far above all intervals is left out."""
+
+    key: Measure
+    name: str
+    axis: Axis
+    ticks: Sequence[Tick]
+    chance: float  # its place
+    ceiling: float | None  # its place
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A measure of a predictor."""
+
+    name: str  # of the column
+    text: str
+    at: Place | None
+    holm: float | None  # p-value of a single trial
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """A predictor on the leader board."""
+
+    label: str
+    kind: Kind
+    what: str
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """A row for each predictor, a cell for each measure."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[BoardRow, ...]
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What the judged predictor of a target has more than each other one."""
+
+    name: str
+    symbol: str
+    winner: str
+    strip: Strip
+
+
+@dataclass(frozen=True)
+class Curse:
+    """The winner's curse: val beside test, and the best of n trials."""
+
+    strip: Strip
+    best_of: Plot
+    fell: str  # test less val
+    seeds: tuple[float, ...]  # ρ on test of each fresh seed, where the recipe is judged
+
+
+@dataclass(frozen=True)
+class LossRow:
+    """Native losses of a predictor or of a constant, each in its task's unit."""
+
+    label: str
+    kind: Kind
+    losses: dict[str, float]
+
+
+@dataclass(frozen=True)
+class LossTable:
+    """A column for each loss, a row for each predictor, and beside them a row for each constant."""
+
+    columns: tuple[str, ...]
+    rows: tuple[LossRow, ...]
+
+
+def cards(judged: Judgement) -> list[Card]:
+    """One for each target."""
+    labels = {predictor.name: predictor.label for predictor in judged.predictors}
+    return [_card(target, found, labels[found.predictor]) for target, found in judged.targets.known]
+
+
+def _card(target: Target, judged: TargetVerdict, winner: str) -> Card:
+    names = TARGETS[target]
+    rows = {line.key: _evidence(line.key, judged, names.symbol) for line in judged.lines}
+    drawn = [(row.found, row.smallest) for of_line in rows.values() for row in of_line if row.found is not None]
+    axis = Axis.around([0.0, *(value for found, smallest in drawn for value in (found.low, found.high, -smallest, smallest))])
+    lines = []
+    for line in judged.lines:
+        word, sign = MARKS[line.claim]
+        said, smallest, after = line.text.partition("Smallest ")
+        lead, colon, rest = said.partition(": ")
+        placed = tuple(_placed(axis, row) for row in rows[line.key])
+        lines.append(CardLine(line.title, word, sign, lead, colon + rest, smallest + after, placed))
+    return Card(names.name, names.symbol, winner, tuple(lines), axis.at(0.0))
+
+
+def _evidence(line: str, judged: TargetVerdict, symbol: str) -> list[Evidence]:
     """What a line rests on. Pairs are drawn as 2·share − 1, so that half of them in the right order lies at 0 and all of them at 1."""
-    smallest = judged["detectable"]
-    if line == "image":
-        parts = [("pooled", f"{symbol}, all pictures", 1), ("given_age", "ρ given upload age", 1), ("within_owner", "pairs of one owner", 2)]
-        return [
-            {"label": label, "found": None, "text": "not known here", "smallest": 0.0}
-            if (found := judged.get(key)) is None
-            else {
-                "label": label,
-                "found": found if times == 1 else {end: 2 * value - 1 for end, value in found.items()},
-                "text": estimate(found) if times == 1 else percent(found),
-                "smallest": times * smallest[key],
-            }
-            for key, label, times in parts
-        ]
-    found = judged[line]
-    label = f"{symbol} gained with the image" if line == "context" else f"{symbol} more than {found['label'] if found else 'a cheap one'}"
-    if found is None:
-        return [{"label": label, "found": None, "text": "not known here", "smallest": 0.0}]
-    return [{"label": label, "found": found["difference"], "text": estimate(found["difference"], sign=True), "smallest": smallest[line]}]
+    smallest = judged.detectable
+    if line == "deep":
+        label = f"{symbol} more than {judged.deep.label if judged.deep else 'a cheap one'}"
+        return [_gain(label, judged.deep.difference if judged.deep else None, smallest.deep)]
+    if line == "context":
+        return [_gain(f"{symbol} gained with the image", judged.context.difference if judged.context else None, smallest.context)]
+    rows = [Evidence(f"{symbol}, all pictures", estimate(judged.pooled), judged.pooled, smallest.pooled)]
+    age, pairs = judged.given_age, judged.within_owner
+    rows.append(Evidence("ρ given upload age", *(() if age is None else (estimate(age), age, smallest.given_age or 0.0))))
+    doubled = pairs and Interval(value=2 * pairs.value - 1, low=2 * pairs.low - 1, high=2 * pairs.high - 1)
+    rows.append(Evidence("pairs of one owner", *(() if pairs is None else (percent(pairs), doubled, 2 * (smallest.within_owner or 0.0)))))
+    return rows
 
 
-def _band(axis: Axis, smallest: float) -> dict[str, float]:
-    low, high = axis.at(-smallest), axis.at(smallest)
-    return {"low": low, "width": round(high - low, 3)}
+def _gain(label: str, found: Interval | None, smallest: float | None) -> Evidence:
+    return Evidence(label) if found is None else Evidence(label, estimate(found, sign=True), found, smallest or 0.0)
 
 
-def leader_board(verdict: Mapping[str, Any], columns: Mapping[str, tuple[str, float]], ceilings: Mapping[str, float]) -> dict[str, Any]:
-    """A row for each predictor, a cell for each measure: ``text``, ``at`` and, of a single trial, ``holm``. ``columns``: ``name``, ``ticks``,
-    ``chance`` and ``ceiling`` as places; a ceiling far above all intervals is left out."""
-    predictors = verdict["predictors"]
-    axes, heads = {}, []
-    for key, (name, chance) in columns.items():
-        values = [predictor[key][end] for predictor in predictors if key in predictor for end in ("low", "high")]
-        if values:
-            ceiling = ceilings.get(key)
-            if ceiling is not None and ceiling > FAR_CEILING * max(values):
-                ceiling = None
-            axes[key] = axis = Axis.around([chance, *values, *([] if ceiling is None else [ceiling])])
-            place_of_ceiling = None if ceiling is None else axis.at(ceiling)
-            heads.append({"key": key, "name": name, "ticks": axis.ticks(3), "chance": axis.at(chance), "ceiling": place_of_ceiling})
-    holm = {(TARGETS[target].pooled, single["name"]): single["p_holm"] for target, judged in targets(verdict) for single in judged["single_trials"]}
-    rows = []
-    for predictor in predictors:
-        cells = []
-        for key, axis in axes.items():
-            found = predictor.get(key)
-            cells.append(
-                {"key": key, "name": columns[key][0], "at": place(axis, found), "holm": holm.get((key, predictor["name"]))}
-                | {"text": "ranks nothing" if found is None else percent(found) if key in PAIRS else estimate(found)}
-            )
-        rows.append({"label": predictor["label"], "kind": predictor["kind"], "what": KINDS[predictor["kind"]], "cells": cells})
-    return {"columns": heads, "rows": rows}
+def _placed(axis: Axis, row: Evidence) -> Evidence:
+    if row.found is None:
+        return row
+    return replace(row, at=axis.place(row.found), band=Place(axis.at(-row.smallest), axis.at(0.0), axis.at(row.smallest)))
 
 
-def differences(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """For each target what the winner has more than each other predictor, as a strip."""
-    labels = {predictor["name"]: predictor["label"] for predictor in verdict["predictors"]}
+def leader_board(judged: Judgement, columns: Columns, ceilings: Mapping[Measure, float]) -> Board:
+    """Those of ``columns`` that some predictor has."""
+    heads = tuple(_column(key, name, chance, judged.predictors, ceilings.get(key)) for key, (name, chance) in columns.items())
+    heads = tuple(head for head in heads if any(predictor.measure(head.key) for predictor in judged.predictors))
+    holm = {(TARGETS[target].pooled, single.name): single.p_holm for target, found in judged.targets.known for single in found.single_trials}
+
+    def cell(head: Column, predictor: Predictor) -> Cell:
+        found = predictor.measure(head.key)
+        text = "ranks nothing" if found is None else said(head.key, found)
+        return Cell(head.name, text, head.axis.place(found) if found else None, holm.get((head.key, predictor.name)))
+
+    rows = (BoardRow(p.label, p.kind, KINDS[p.kind], tuple(cell(head, p) for head in heads)) for p in judged.predictors)
+    return Board(heads, tuple(rows))
+
+
+def _column(key: Measure, name: str, chance: float, predictors: Sequence[Predictor], ceiling: float | None) -> Column:
+    values = [end for p in predictors if (found := p.measure(key)) for end in (found.low, found.high)]
+    if ceiling is not None and values and ceiling > FAR_CEILING * max(values):
+        ceiling = None
+    axis = Axis.around([chance, *values, *([] if ceiling is None else [ceiling])])
+    return Column(key, name, axis, axis.ticks(3), axis.at(chance), None if ceiling is None else axis.at(ceiling))
+
+
+def said(key: Measure, found: Interval) -> str:
+    """A measure as people read it."""
+    return percent(found) if key in PAIRS else estimate(found)
+
+
+def differences(judged: Judgement) -> list[Differences]:
+    """For each target what the judged predictor has more than each other one."""
+    labels = {predictor.name: predictor.label for predictor in judged.predictors}
     found = []
-    for target, judged in targets(verdict):
+    for target, of in judged.targets.known:
         names = TARGETS[target]
-        rows = [
-            {"label": other["label"], "kind": other["kind"], "found": other["difference"], "text": estimate(other["difference"], sign=True)}
-            | {"note": f"p {p_text(other['p'])}"}
-            for other in judged["differences"]
-        ]
+        rows = [Row(d.label, d.kind, estimate(d.difference, sign=True), d.difference, note=f"p {p_text(d.p)}") for d in of.differences]
         if rows:
-            found.append({"name": names.name, "symbol": names.symbol, "winner": labels[judged["winner"]], **strip(rows)})
+            found.append(Differences(names.name, names.symbol, labels[of.predictor], strip(rows)))
     return found
 
 
-def selection(verdict: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The winner's curse: val beside test as a strip, and the best of n trials as a plot."""
-    found = verdict.get("questions", {}).get("selection")
+def selection(verdict: Verdict) -> Curse | None:
+    """The winner's curse of the winner for views: val beside test as a strip, and the best of n trials as a plot."""
+    found = verdict.questions.selection
     if found is None:
         return None
-    by_name = {predictor["name"]: predictor for predictor in verdict["predictors"]}
-    judged = verdict["targets"]["views"]
-    winner, shipped = by_name[judged["winner"]], by_name.get(f"trial-{verdict['best']['key']}")
-    rows: list[dict[str, Any]] = [
-        {"label": f"val: the best of {found['num_trials']} trials", "kind": "shipped", "dots": [found["val"]], "text": number(found["val"])}
-    ]
-    if shipped is not None:
-        measured = shipped["rho_views"]
-        rows.append({"label": "test: the same weights", "kind": "shipped", "found": measured, "text": estimate(measured)})
-    if winner["kind"] == "recipe":
-        label, measured = f"test: the same settings, {len(found['seeds'])} fresh seeds", winner["rho_views"]
-        rows.append({"label": label, "kind": "recipe", "found": measured, "dots": found["seeds"], "text": estimate(measured)})
-    luck = {"value": found["luck"], "label": f"luck: the best of {found['num_trials']} without skill, on average", "role": "luck"}
-    curve = found["curve"]
-    x, y = Axis(1.0, float(max(2, len(curve)))), Axis.around([0.0, *curve, found["luck"]])
-    best_of = plot(x, y, [Mark("line", list(enumerate(curve, start=1)), "ours")], [luck])
-    fell = found["test"] - found["val"]
-    return {
-        "strip": strip(rows, lines=[luck]),
-        "best_of": best_of,
-        "fell": number(fell, sign=True),
-        "seeds": found["seeds"] if winner["kind"] == "recipe" else [],
-        **{key: found[key] for key in ("val", "test", "luck", "num_trials", "curve")},
-    }
+    judged, shipped = verdict.predictor(verdict.targets.views.predictor), verdict.predictor(f"trial-{verdict.winners.views.key}")
+    rows = [Row(f"val: the winner for views of {found.num_trials} trials", "shipped", number(found.val), dots=(found.val,))]
+    if shipped is not None and shipped.rho_views is not None:
+        rows.append(Row("test: the same weights", "shipped", estimate(shipped.rho_views), shipped.rho_views))
+    again = judged is not None and judged.kind == "recipe"
+    if judged is not None and again and judged.rho_views is not None:
+        label = f"test: the same settings, {len(found.seeds)} fresh seeds"
+        rows.append(Row(label, "recipe", estimate(judged.rho_views), judged.rho_views, found.seeds))
+    luck = Reference(found.luck, "luck", f"luck: the best of {found.num_trials} without skill, on average")
+    x, y = Axis(1.0, float(max(2, len(found.curve)))), Axis.around([0.0, *found.curve, found.luck])
+    best_of = plot(x, y, [Mark("line", list(enumerate(found.curve, start=1)), "ours")], [luck])
+    return Curse(strip(rows, lines=[luck]), best_of, number(found.test - found.val, sign=True), found.seeds if again else ())
 
 
-def loss_table(predictors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Native losses: a column for each loss, a row for each predictor, and beside them a row for each constant.
-
-    A constant's loss is written ``LOSS (CONSTANT)``. A network's ``LOSS_CONSTANT`` says the same once more and is left out where it does.
-    """
+def loss_table(predictors: Sequence[Predictor]) -> LossTable:
+    """A constant's loss is written ``LOSS (CONSTANT)``. A network's ``LOSS_CONSTANT`` says the same once more and is left out where it does."""
     constants: dict[str, dict[str, float]] = {}
     rows = []
     for predictor in predictors:
         own = {}
-        for key, value in predictor["losses"].items():
+        for key, value in predictor.losses.items():
             loss, _, constant = key.removesuffix(")").partition(" (")
             if constant:
                 constants.setdefault(constant, {})[loss] = value
-            elif predictor["kind"] != "trivial":
+            elif predictor.kind != "trivial":
                 own[loss] = value
         if own:
-            rows.append({"label": predictor["label"], "kind": predictor["kind"], "losses": own})
-    said = {(f"{loss}_{constant}".replace(" ", "_"), value) for constant, losses in constants.items() for loss, value in losses.items()}
-    for row in rows:
-        row["losses"] = {key: value for key, value in row["losses"].items() if (key, value) not in said}
-    rows += [{"label": f"constant: {constant}", "kind": "trivial", "losses": losses} for constant, losses in sorted(constants.items())]
-    return {"columns": sorted({key for row in rows for key in row["losses"]}), "rows": rows}
+            rows.append(LossRow(predictor.label, predictor.kind, own))
+    twice = {(f"{loss}_{constant}".replace(" ", "_"), value) for constant, losses in constants.items() for loss, value in losses.items()}
+    rows = [replace(row, losses={key: value for key, value in row.losses.items() if (key, value) not in twice}) for row in rows]
+    rows += [LossRow(f"constant: {constant}", "trivial", losses) for constant, losses in sorted(constants.items())]
+    return LossTable(tuple(sorted({key for row in rows for key in row.losses})), tuple(rows))
 
 
 def p_text(p: float) -> str:

@@ -5,13 +5,19 @@ Everything that the page shows is in its arguments; the same arguments give the 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from peoria.records.schema import BaselineRecord, ReportRun, SweepRecord
 from peoria.report import leaderboard, paper_charts, question_charts, search_charts
-from peoria.verdict.sentences import TARGETS, estimate, number, percent
+from peoria.report.contact_sheets import Sheet
+from peoria.report.search_charts import TrialCurve
+from peoria.verdict.schema import ChosenTrial, Judgement, Verdict
+from peoria.verdict.sentences import TARGETS, chosen, estimate, number, percent, said_of_calibration, said_of_months
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
     from rich.table import Table
 
 IMAGE = "data:image/jpeg;base64,"
@@ -19,92 +25,93 @@ NAME_WIDTH, CELL_WIDTH = 36, 26  # characters of the terminal's table
 TERMINAL_COLUMNS = {**leaderboard.COLUMNS, **leaderboard.MORE_COLUMNS}
 
 
-def render_report(
-    verdict: Mapping[str, Any],
-    sweep: Mapping[str, Any],
-    curves: Mapping[str, Mapping[str, Any]],
-    baselines: Sequence[Mapping[str, Any]],
-    run: Mapping[str, Any],
-    contact: Sequence[Mapping[str, Any]],
-) -> str:
-    """One HTML document without any reference to the outside.
+@dataclass(frozen=True)
+class Settings:
+    """The settings of each target's winner beside each other; one column where one trial won all."""
 
-    Args:
-        verdict: of ``verdict.judge``, and what `peoria.report.build` adds: ``best`` (``key``, ``config``, ``val``), ``num_trials``, ``control``,
-            ``where``, ``questions``, ``paper`` (None of a control) and, where the set was described, ``data`` (of `shards.inspection.describe`).
-        sweep: ``sweep.json``.
-        curves: by trial key: ``label``, ``status``, ``fixed``, ``of``, ``task``, ``config``, ``points`` (``step``, ``metrics``).
-        baselines: each ``baseline.json``.
-        run: when and where the report was made; the only part that differs between two renderings of one verdict.
-        contact: of `sheets.sheets`.
-    """
-    assert all(picture["image"].startswith(IMAGE) for sheet in contact for picture in sheet["pictures"])
-    questions, best = verdict["questions"], verdict["best"]["key"]
-    ceilings = {"rho_views": noise["ceiling"]["value"]} if (noise := (questions.get("count_noise") or {}).get("views")) and noise["ceiling"] else {}
-    paper = verdict["paper"]
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str | float, ...]], ...]
+
+
+def render_report(
+    verdict: Verdict,
+    sweep: SweepRecord,
+    curves: Sequence[TrialCurve],
+    baselines: Sequence[BaselineRecord],
+    run: ReportRun,
+    contact: Sequence[Sheet],
+) -> str:
+    """One HTML document without any reference to the outside."""
+    assert all(picture.image.startswith(IMAGE) for sheet in contact for picture in sheet.pictures)
+    questions, winner, key, paper = verdict.questions, verdict.winners.views.key, f"val/{sweep.objective}", verdict.paper
+    noise = questions.count_noise.views
     page = _environment().get_template("report.html.j2").render(
         verdict=verdict,
-        test=verdict["test"],
+        test=verdict.test,
         questions=questions,
         sweep=sweep,
-        run=run,
+        run=run.model_dump(mode="json"),
         contact=contact,
-        best={"label": curves.get(best, {}).get("label", ""), **verdict["best"]},
+        winner=verdict.winners.views,
+        chosen=chosen(verdict.winners),
+        key=key,
         cards=leaderboard.cards(verdict),
-        board=leaderboard.leader_board(verdict, leaderboard.COLUMNS, ceilings),
+        board=leaderboard.leader_board(verdict, leaderboard.COLUMNS, {"rho_views": noise.ceiling.value} if noise and noise.ceiling else {}),
         more_board=leaderboard.leader_board(verdict, leaderboard.MORE_COLUMNS, {}),
         differences=leaderboard.differences(verdict),
-        selection=leaderboard.selection(verdict),
-        losses=leaderboard.loss_table(verdict["predictors"]),
-        objective=search_charts.objective_chart(sweep, curves, baselines, best),
-        train_losses=search_charts.train_charts(curves, best),
-        trials=search_charts.trial_rows(sweep, curves, best),
-        importance=search_charts.importance(sweep, curves),
+        curse=leaderboard.selection(verdict),
+        losses=leaderboard.loss_table(verdict.predictors),
+        objective=search_charts.objective_chart(key, curves, baselines, sweep.se_objective, winner),
+        train_losses=search_charts.train_charts(curves, winner),
+        trials=search_charts.trial_rows(key, curves, winner),
+        importance=search_charts.importance(key, curves),
         min_finished=search_charts.MIN_FINISHED,
-        slices=search_charts.slices(sweep, curves, best),
-        coordinates=search_charts.coordinates(sweep, curves, best),
-        settings=settings(verdict, curves),
+        slices=search_charts.slices(key, curves, winner),
+        coordinates=search_charts.coordinates(key, curves, winner),
+        settings=settings(verdict),
         charts=question_charts.charts(questions),
-        calibration_said=question_charts.said_of_calibration(questions["calibration"]) if questions.get("calibration") else None,
+        calibration_said=said_of_calibration(questions.calibration) if questions.calibration else None,
+        months_said=said_of_months(questions.within_months) if questions.within_months else None,
         paper=paper,
-        tail=paper_charts.tail(paper["figure_2"]) if paper else None,
-        windows={name: paper_charts.loss_window(paper[name]) for name in ("figure_3", "figure_4")} if paper else {},
+        tail=paper_charts.tail(paper.figure_2) if paper else None,
+        windows=[(figure, paper_charts.loss_window(figure)) for figure in (paper.figure_3, paper.figure_4)] if paper else [],
     )  # fmt: skip
     return page + "\n"
 
 
-def settings(verdict: Mapping[str, Any], curves: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """The settings of each target's winner beside each other: ``columns``, and ``rows`` of (name, values); one column where one trial won all."""
-    configs = {verdict["best"]["key"]: verdict["best"]["config"]}
+def settings(verdict: Verdict) -> Settings:
+    shown: dict[str, ChosenTrial] = {}
     won: dict[str, list[str]] = {}
-    for target, judged in leaderboard.targets(verdict):
-        key = judged["winner"].partition("-")[2]
-        won.setdefault(key, []).append(TARGETS[target].name.lower())
-        configs.setdefault(key, curves.get(key, {}).get("config", {}))
-    shown = list(won)
-    names = sorted({name for key in shown for name in configs[key]})
-    return {
-        "columns": [f"trial {key} ({' and '.join(won[key])})" for key in shown],
-        "rows": [(name, ["none" if (value := configs[key].get(name)) is None else value for key in shown]) for name in names],
-    }
+    for trial, target in ((verdict.winners.views, "views"), (verdict.winners.favorites, "favourites")):
+        if trial is not None:
+            shown[trial.key] = trial
+            won.setdefault(trial.key, []).append(target)
+    values = [trial.config.model_dump(mode="json") for trial in shown.values()]
+    return Settings(
+        tuple(f"trial {key}, winner for {' and '.join(targets)}" for key, targets in won.items()),
+        tuple((name, tuple("none" if of[name] is None else of[name] for of in values)) for name in sorted(values[0])),
+    )
 
 
-def render_table(verdict: Mapping[str, Any], width: int) -> "Table":
+def render_table(judged: Judgement, width: int) -> "Table":
     """The leader board for a terminal of ``width`` characters: as many columns as fit; labels are printed as they are, markup and all."""
     from rich.table import Table
     from rich.text import Text
 
-    found = [(key, name) for key, (name, _) in TERMINAL_COLUMNS.items() if any(key in p for p in verdict["predictors"])]
+    found = [(key, name) for key, (name, _) in TERMINAL_COLUMNS.items() if any(p.measure(key) for p in judged.predictors)]
     columns = dict(found[: max(1, (width - NAME_WIDTH) // CELL_WIDTH)])
-    table = Table(title=f"Test split, {verdict['test']['num_pictures']:,} pictures, 95 % intervals over owners", title_justify="left")
+    title = f"Test split, {judged.test.num_pictures:,} pictures, 95 % intervals over owners"
+    judged_of = [f"winner for {TARGETS[target].popularity} (highest last val/{TARGETS[target].pooled})" for target, _ in judged.targets.known]
+    table = Table(title=title, title_justify="left", caption=f"bold: what is judged of the {' and the '.join(judged_of)}", caption_justify="left")
     table.add_column("predictor", min_width=NAME_WIDTH // 2)
     for name in columns.values():
         table.add_column(name, justify="right", no_wrap=True)
-    winners = {judged["winner"] for judged in verdict["targets"].values()}
-    for predictor in sorted(verdict["predictors"], key=lambda predictor: predictor["kind"] != "recipe"):
-        if predictor.keys() & columns.keys():
-            cells = [(percent if key in leaderboard.PAIRS else estimate)(predictor[key]) if key in predictor else "" for key in columns]
-            table.add_row(Text(predictor["label"]), *(Text(cell) for cell in cells), style="bold" if predictor["name"] in winners else "")
+    winners = {found.predictor for _, found in judged.targets.known}
+    for predictor in sorted(judged.predictors, key=lambda predictor: predictor.kind != "recipe"):
+        measured = {key: predictor.measure(key) for key in columns}
+        if any(measured.values()):
+            cells = [leaderboard.said(key, found) if found else "" for key, found in measured.items()]
+            table.add_row(Text(predictor.label), *(Text(cell) for cell in cells), style="bold" if predictor.name in winners else "")
     return table
 
 
@@ -127,7 +134,7 @@ def tied(text: str) -> str:
     return re.sub(r"(?<=[ρGi]) (?=[+−]?\d)|(?<=ρ) (?== )|(?<==) (?=[−\d])|(?<=[\d%]) (?=[%\[])|(?<=\d,) (?=[+−]?\d)|(?<=×) (?=\d)", "\u00a0", text)
 
 
-def pretty(value: Any) -> str:
+def pretty(value: object) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -135,7 +142,7 @@ def whole(value: int) -> str:
     return f"{value:,}"
 
 
-def _environment() -> Any:
+def _environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(loader=PackageLoader("peoria.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

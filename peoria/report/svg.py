@@ -2,9 +2,11 @@
 at any width."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple
+
+from peoria.verdict.values import Interval
 
 SIZE = 1000  # side of the square in which paths are drawn; the page stretches it
 DOT = "h.1"  # a short stroke with round ends is a dot, round however the page stretches the square
@@ -14,7 +16,24 @@ SCALES: dict[Scale, tuple[Callable[[float], float], Callable[[float], float]]] =
     "log": (math.log10, lambda place: 10.0**place),
     "log1p": (lambda value: math.log10(1 + value), lambda place: 10.0**place - 1),
 }
-Kind = Literal["line", "dots", "area", "whiskers"]
+Shape = Literal["line", "dots", "area", "whiskers"]
+
+
+class Place(NamedTuple):
+    """An interval's places on an axis, in percent from its low end."""
+
+    low: float
+    value: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A place on an axis, in percent from its low end, with a number or a text."""
+
+    at: float
+    value: float = 0.0
+    text: str | None = None  # instead of the number
 
 
 @dataclass(frozen=True)
@@ -37,7 +56,10 @@ class Axis:
         """In percent from the low end."""
         return round(100 * (SCALES[self.scale][0](value) - self.low) / (self.high - self.low), 3) + 0.0
 
-    def ticks(self, about: int = 5) -> list[dict[str, float]]:
+    def place(self, found: Interval) -> Place:
+        return Place(self.at(found.low), self.at(found.value), self.at(found.high))
+
+    def ticks(self, about: int = 5) -> list[Tick]:
         """Round numbers inside, each with its place."""
         back = SCALES[self.scale][1]
         if self.scale == "linear":
@@ -51,17 +73,70 @@ class Axis:
                 values = ticks(back(self.low), back(self.high), about)
             if self.scale == "log1p":
                 values = [0.0, *(value for value in values if value > 0)]
-        return [{"at": self.at(value), "value": value} for value in values if self.low - 1e-9 <= SCALES[self.scale][0](value) <= self.high + 1e-9]
+        return [Tick(self.at(value), value) for value in values if self.low - 1e-9 <= SCALES[self.scale][0](value) <= self.high + 1e-9]
 
 
 @dataclass(frozen=True)
 class Mark:
     """What is drawn: a line or dots through (x, y), an area or whiskers over (x, low, high)."""
 
-    kind: Kind
+    kind: Shape
     points: Sequence[Sequence[float]]
     role: str  # class of the style sheet
     label: str = ""  # told where the pointer rests
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A mark as an SVG path."""
+
+    role: str
+    label: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A line across a chart."""
+
+    value: float
+    role: str
+    label: str = ""
+    at: float = 0.0  # its place in percent, once it is drawn
+
+
+@dataclass(frozen=True)
+class Plot:
+    """Marks on two axes, in the order in which they are drawn."""
+
+    marks: tuple[Drawn, ...] = ()
+    references: tuple[Reference, ...] = ()
+    x_ticks: Sequence[Tick] = ()
+    y_ticks: Sequence[Tick] = ()
+    log: bool = False  # the y axis
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a strip: an interval, or dots, or both; places once it is drawn."""
+
+    label: str
+    kind: str  # class of the style sheet
+    text: str
+    found: Interval | None = None
+    dots: tuple[float, ...] = ()
+    note: str = ""
+    at: Place | None = None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows on one axis."""
+
+    rows: tuple[Row, ...]  # their dots as places
+    ticks: Sequence[Tick]
+    chance: float | None  # its place
+    lines: tuple[Reference, ...]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
@@ -74,72 +149,51 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(k * step, 12) + 0.0 for k in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def strip(
-    rows: Sequence[Mapping[str, Any]], chance: float | None = 0.0, lines: Sequence[Mapping[str, Any]] = (), others: Iterable[float] = ()
-) -> dict[str, Any]:
-    """Rows of one axis, each with ``found`` {value, low, high}, or ``dots``, or both; the axis shows ``chance`` and ``others`` too.
-
-    Returns:
-        ``rows``, each with ``at`` (places of low, value and high, ``None`` without an estimate) and ``dots`` (places); ``ticks``; ``chance``, its
-        place; ``lines`` (each with ``value`` and other keys), with ``at``.
-    """
-    values = [row["found"][end] for row in rows if row.get("found") for end in ("low", "value", "high")]
-    values += [dot for row in rows for dot in row.get("dots", ())] + [line["value"] for line in lines]
+def strip(rows: Sequence[Row], chance: float | None = 0.0, lines: Sequence[Reference] = (), others: Iterable[float] = ()) -> Strip:
+    """Rows of one axis, which shows ``chance`` and ``others`` too."""
+    values = [end for row in rows if row.found for end in (row.found.low, row.found.value, row.found.high)]
+    values += [dot for row in rows for dot in row.dots] + [line.value for line in lines]
     axis = Axis.around([*values, *others, *([] if chance is None else [chance])])
-    return {
-        "rows": [{"note": "", **row, "at": place(axis, row.get("found")), "dots": [axis.at(dot) for dot in row.get("dots", ())]} for row in rows],
-        "ticks": axis.ticks(4),
-        "chance": None if chance is None else axis.at(chance),
-        "lines": [{**line, "at": axis.at(line["value"])} for line in lines],
-    }
+    return Strip(
+        tuple(replace(row, at=axis.place(row.found) if row.found else None, dots=tuple(axis.at(dot) for dot in row.dots)) for row in rows),
+        axis.ticks(4),
+        None if chance is None else axis.at(chance),
+        tuple(replace(line, at=axis.at(line.value)) for line in lines),
+    )
 
 
-def place(axis: Axis, found: Mapping[str, float] | None) -> dict[str, float] | None:
-    return None if found is None else {end: axis.at(found[end]) for end in ("low", "value", "high")}
-
-
-def plot(
-    x: Axis,
-    y: Axis,
-    marks: Iterable[Mark],
-    references: Iterable[Mapping[str, Any]] = (),
-    names: Sequence[tuple[float, str]] | None = None,
-) -> dict[str, Any]:
+def plot(x: Axis, y: Axis, marks: Iterable[Mark], references: Iterable[Reference] = (), names: Sequence[tuple[float, str]] | None = None) -> Plot:
     """Marks on two axes, drawn in their order.
 
     Args:
-        references: horizontal lines, each with ``value``; other keys are passed on.
+        references: horizontal lines.
         names: (x, text) instead of round numbers along x.
-
-    Returns:
-        ``marks`` (``role``, ``label``, ``path``), ``references`` with ``at``, ``x_ticks`` and ``y_ticks`` (``at``, and ``value`` or ``text``).
     """
-    drawn = [{"role": mark.role, "label": mark.label, "path": path} for mark in marks if (path := _path(mark, x, y))]
-    return {
-        "marks": drawn,
-        "references": [{**reference, "at": y.at(reference["value"])} for reference in references],
-        "x_ticks": x.ticks(4) if names is None else [{"at": x.at(value), "text": text} for value, text in names],
-        "y_ticks": y.ticks(),
-    }
+    return Plot(
+        tuple(Drawn(mark.role, mark.label, path) for mark in marks if (path := _path(mark, x, y))),
+        tuple(replace(reference, at=y.at(reference.value)) for reference in references),
+        x.ticks(4) if names is None else [Tick(x.at(value), text=text) for value, text in names],
+        y.ticks(),
+        log=y.scale == "log",
+    )
 
 
-def curve_chart(lines: Iterable[Mapping[str, Any]], references: Iterable[Mapping[str, Any]] = (), *, log: bool | None = None) -> dict[str, Any]:
+def curve_chart(curves: Iterable[Mark], references: Sequence[Reference] = (), *, log: bool | None = None) -> Plot:
     """Curves over pictures seen.
 
     Args:
-        lines: each with ``points`` (step, value) ascending, ``role`` and ``label``.
+        curves: lines through (step, value), ascending; what is not finite is left out.
         log: a logarithmic y axis; ``None`` for one where values are positive and span more than a factor of 20.
     """
-    lines = [{**line, "points": [(x, y) for x, y in line["points"] if math.isfinite(y)]} for line in lines]
-    lines, references = [line for line in lines if line["points"]], list(references)
-    values = [y for line in lines for _, y in line["points"]] + [reference["value"] for reference in references]
+    lines = [replace(curve, points=[(x, y) for x, y in curve.points if math.isfinite(y)]) for curve in curves]
+    lines = [line for line in lines if line.points]
+    values = [y for line in lines for _, y in line.points] + [reference.value for reference in references]
     if not lines:
-        return {"marks": [], "references": [], "x_ticks": [], "y_ticks": [], "log": False}
+        return Plot()
     if log is None:
         log = min(values) > 0 and max(values) > 20 * min(values)
-    x = Axis(0.0, float(max(x for line in lines for x, _ in line["points"])) or 1.0)
-    marks = [Mark("line", line["points"], line["role"], line["label"]) for line in lines]
-    return {**plot(x, Axis.around(values, "log" if log else "linear"), marks, references), "log": log}
+    x = Axis(0.0, float(max(x for line in lines for x, _ in line.points)) or 1.0)
+    return plot(x, Axis.around(values, "log" if log else "linear"), lines, references)
 
 
 def _path(mark: Mark, x: Axis, y: Axis) -> str:

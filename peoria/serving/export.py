@@ -3,13 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from peoria.config.trial import TrialConfig
 from peoria.records.schema import ModelCard, SweepRecord
 from peoria.records.selection import said
 from peoria.records.trials import TrialRecord
 from peoria.serving.predict import winner_for_views
+from peoria.verdict.schema import Verdict
 from peoria.verdict.sentences import FROZEN, all_said
 from shards.files import write_atomic
 
@@ -21,13 +21,13 @@ def export(home: Path, name: str, out: Path) -> list[Path]:
     files = [winner.folder.model, winner.folder.model_card]
     for file in files:
         shutil.copyfile(file, out / file.name)
-    verdict = json.loads(folder.verdict.read_text()) if folder.verdict.exists() else None
+    verdict = Verdict.read(folder.verdict) if folder.verdict.exists() else None
     readme = out / "README.md"
     write_atomic(readme, model_card(sweep, winner, ModelCard.read(winner.folder.model_card), verdict).encode())
     return [*(out / file.name for file in files), readme]
 
 
-def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict: dict[str, Any] | None) -> str:
+def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict: Verdict | None) -> str:
     config, task = card.config, card.task
     control = f" (control {card.control}: its counts were handed out anew; not a model of anything)" if card.control else ""
     units = {

@@ -1,7 +1,7 @@
 """What is judged on the test split: networks, baselines, combinations, an oracle; each a score of every picture."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from peoria.tasks import FittedTask, get_task
 from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all, network_metrics
 from peoria.verdict.judged import Judged
+from peoria.verdict.schema import Kind
 from shards.labels import Labels
 
-Kind = Literal["recipe", "shipped", "paper", "learned", "context", "combined", "trivial", "oracle"]
 KINDS: tuple[Kind, ...] = ("recipe", "shipped", "paper", "learned", "context", "combined", "trivial", "oracle")
 BASELINES = ("learned", "context", "trivial")
 CHEAP = ("colour-ridge", "frozen-trunk-ridge")  # what a deep net has to be worth more than

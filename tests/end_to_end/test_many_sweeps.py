@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
 
 import numpy as np
 import pytest
 
 from peoria.stats.metrics import spearman
+from peoria.verdict.schema import TargetVerdict, Verdict
+from peoria.verdict.values import Interval
 from tests.helpers import many_sweeps
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]  # twenty whole sweeps: ten minutes on two cores
@@ -24,8 +25,8 @@ NUM_PARTS = 4
 
 @dataclass(frozen=True)
 class Swept:
-    planted: list[dict[str, Any]]
-    shuffled: list[dict[str, Any]]
+    planted: list[Verdict]
+    shuffled: list[Verdict]
     fresh_rho: list[float]  # of each planted sweep's recipe, on pictures that no sweep saw
 
 
@@ -46,40 +47,39 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Swept]:
     shutil.rmtree(home)
 
 
-def views(verdict: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = verdict["targets"]["views"]
-    return found
+def views(verdict: Verdict) -> TargetVerdict:
+    return verdict.targets.views
 
 
-def written(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def written(found: Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 def test_shuffled_counts_claim_nothing(swept: Swept) -> None:
-    claims = [views(verdict)["above_chance"]["pooled"] for verdict in swept.shuffled]
-    print(f"\n10 shuffled sweeps: {sum(claims)} claim skill; ρ " + ", ".join(written(views(verdict)["pooled"]) for verdict in swept.shuffled))
+    claims = [views(verdict).above_chance.pooled for verdict in swept.shuffled]
+    print(f"\n10 shuffled sweeps: {sum(claims)} claim skill; ρ " + ", ".join(written(views(verdict).pooled) for verdict in swept.shuffled))
     assert sum(claims) <= 2
-    assert sum(views(verdict)["in_the_picture"] for verdict in swept.shuffled) <= 1
-    best_on_val = [verdict["questions"]["selection"]["val"] for verdict in swept.shuffled]
+    assert sum(views(verdict).in_the_picture for verdict in swept.shuffled) <= 1
+    best_on_val = [selection.val for verdict in swept.shuffled if (selection := verdict.questions.selection)]
     assert np.mean(best_on_val) > 0.01  # control: the best of the trials on val, where they were chosen, would look like skill
 
 
 def test_planted_popularity_is_claimed(swept: Swept) -> None:
-    claims = [views(verdict)["above_chance"]["pooled"] for verdict in swept.planted]
-    oracles = [next(p["rho_views"]["value"] for p in verdict["predictors"] if p["kind"] == "oracle") for verdict in swept.planted]
-    found = [views(verdict)["pooled"]["value"] / oracle for verdict, oracle in zip(swept.planted, oracles, strict=True)]
-    print(f"\n10 planted sweeps: {sum(claims)} claim skill, {sum(views(v)['in_the_picture'] for v in swept.planted)} of them in the picture")
+    claims = [views(verdict).above_chance.pooled for verdict in swept.planted]
+    oracles = [rho.value for verdict in swept.planted if (oracle := verdict.predictor("oracle")) and (rho := oracle.rho_views)]
+    found = [views(verdict).pooled.value / oracle for verdict, oracle in zip(swept.planted, oracles, strict=True)]
+    print(f"\n10 planted sweeps: {sum(claims)} claim skill, {sum(views(v).in_the_picture for v in swept.planted)} of them in the picture")
     print(f"oracle ρ {np.mean(oracles):.3f}; found ÷ oracle " + ", ".join(f"{share:.2f}" for share in found))
     assert np.mean(oracles) == pytest.approx(0.45, abs=0.05)
     assert sum(claims) >= 9
 
 
 def test_the_interval_covers_what_the_networks_do_on_fresh_pictures(swept: Swept) -> None:
-    intervals = [views(verdict)["pooled"] for verdict in swept.planted]
-    covered = [found["low"] <= rho <= found["high"] for found, rho in zip(intervals, swept.fresh_rho, strict=True)]
+    intervals = [views(verdict).pooled for verdict in swept.planted]
+    covered = [found.low <= rho <= found.high for found, rho in zip(intervals, swept.fresh_rho, strict=True)]
     for found, rho, inside in zip(intervals, swept.fresh_rho, covered, strict=True):
         print(f"\ntest {written(found)}, on 20,000 fresh pictures {rho:.3f}: {'covered' if inside else 'missed'}", end="")
     print()
     assert sum(covered) >= 8
-    widths = [found["high"] - found["low"] for found in intervals]
+    widths = [found.high - found.low for found in intervals]
     assert max(widths) < 0.35  # control: an interval that covers everything would be worth nothing

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +35,9 @@ from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
 from peoria.verdict.judge import PAIR_DAYS
+from peoria.verdict.schema import AboveChance, Measure, TargetVerdict, Verdict
 from peoria.verdict.sentences import all_said
+from peoria.verdict.values import Interval
 from shards.labels import Labels
 from shards.pack.pack import pack
 from shards.read.openings import OPENINGS, openings
@@ -53,38 +54,37 @@ class Judged:
     """A world after its report."""
 
     folder: SweepFolder
-    verdict: dict[str, Any]
+    verdict: Verdict
 
-    def predictor(self, name: str) -> dict[str, Any]:
-        """By its name, or by its kind, as ``recipe``."""
-        found: dict[str, Any] = next(p for p in self.verdict["predictors"] if name in (p["name"], p["kind"]))
+    def measure(self, name: str, measure: Measure = "rho_views") -> Interval:
+        """Of a predictor by its name, or by its kind, as ``recipe``."""
+        found = next(p for p in self.verdict.predictors if name in (p.name, p.kind)).measure(measure)
+        assert found is not None
         return found
 
     @property
-    def views(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.verdict["targets"]["views"]
-        return found
+    def views(self) -> TargetVerdict:
+        return self.verdict.targets.views
 
     @property
     def claims(self) -> dict[str, bool | None]:
         """Of the three lines on views."""
-        return {line["key"]: line["claim"] for line in self.views["lines"]}
+        return {line.key: line.claim for line in self.views.lines}
 
     @property
     def said(self) -> str:
         return "\n".join(all_said(self.verdict))
 
-    def difference(self, name: str) -> dict[str, float]:
+    def difference(self, name: str) -> Interval:
         """Recipe − other in rho_views, paired."""
-        found: dict[str, float] = next(d["difference"] for d in self.views["differences"] if d["name"] == name)
-        return found
+        return next(d.difference for d in self.views.differences if d.name == name)
 
     @property
     def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
         """The shipped network's scores of the test pictures, and what they were judged by, as the report stored them."""
         with np.load(self.folder.test_scores) as arrays:
             columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
-            return arrays[f"trial-{self.verdict['best']['key']}|views"], Labels(**columns)
+            return arrays[f"trial-{self.verdict.winners.views.key}|views"], Labels(**columns)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Worlds:
         assert result.complete
         return result
 
-    def report(self, name: str) -> dict[str, Any]:
+    def report(self, name: str) -> Verdict:
         with contextlib.redirect_stdout(io.StringIO()):
             return report(self.home, name, tracking="off", say=lambda line: None)
 
@@ -118,15 +118,15 @@ class Worlds:
         )
         folder = self.run(sweep, control=control).folder
         found = Judged(folder, self.report(folder.name))
-        columns = {"recipe": "rho_views", "colour-ridge": "rho_views"} | ({} if control else {"oracle": "rho_views"})
-        figures = [f"{column} {written(found.predictor(column)[key])}" for column, key in columns.items()]
-        figures += [f"{key} {written(found.predictor('recipe')[key])}" for key in ("rho_given_age", "pair_accuracy")]
+        figures = [f"{name} {written(found.measure(name))}" for name in ("recipe", "colour-ridge", *(() if control else ("oracle",)))]
+        more: tuple[Measure, ...] = ("rho_given_age", "pair_accuracy")
+        figures += [f"{measure} {written(found.measure('recipe', measure))}" for measure in more]
         print(f"\n{folder.name}: {', '.join(figures)}; recipe − ridge {written(found.difference('colour-ridge'))}")
         return found
 
 
-def written(found: dict[str, float]) -> str:
-    return f"{found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]"
+def written(found: Interval) -> str:
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,9 @@ def worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Worlds]:
     shutil.rmtree(home)  # 3 GB of decoded pictures
 
 
-def holds(found: dict[str, float], chance: float) -> bool:
+def holds(found: Interval, chance: float) -> bool:
     """Whether an interval covers ``chance``."""
-    return found["low"] <= chance <= found["high"]
+    return found.low <= chance <= found.high
 
 
 def as_skilled(labels: Labels, rho: float) -> np.ndarray:
@@ -157,25 +157,25 @@ def low_of(samples: np.ndarray) -> float:
 
 def test_both_are_found_and_more_than_any_baseline_sees(worlds: Worlds) -> None:
     both = worlds.judged("both")
-    oracle, recipe = both.predictor("oracle")["rho_views"], both.predictor("recipe")["rho_views"]
-    assert recipe["value"] >= 0.7 * oracle["value"] > 0.4
+    oracle, recipe = both.measure("oracle"), both.measure("recipe")
+    assert recipe.value >= 0.7 * oracle.value > 0.4
     for baseline in ("colour-ridge", "age-only", "random-score"):
-        assert both.difference(baseline)["low"] > 0, baseline
+        assert both.difference(baseline).low > 0, baseline
     assert both.claims == {"image": True, "deep": True, "context": True}
-    assert both.views["beats_all_baselines"]
-    assert both.verdict["headline"].startswith("Part of a picture's popularity is in the picture (ρ = ")
-    assert both.verdict["headline"].endswith("; it ranks views better than every baseline.")
+    assert both.views.beats_all_baselines
+    assert both.verdict.headline.startswith("Part of a picture's popularity is in the picture (ρ = ")
+    assert both.verdict.headline.endswith("; it ranks views better than every baseline.")
 
 
 def test_colour_alone_is_not_told_as_more_than_the_ridge_sees(worlds: Worlds) -> None:
     colour = worlds.judged("colour")
     # it is in the picture all the same, and the network sees it: the ridge is good, not the network bad
     assert colour.claims == {"image": True, "deep": False, "context": True}
-    assert not colour.views["beats_all_baselines"]
-    assert colour.verdict["headline"].endswith("; there is no evidence that it ranks views better than the colour ridge baseline.")
+    assert not colour.views.beats_all_baselines
+    assert colour.verdict.headline.endswith("; there is no evidence that it ranks views better than the colour ridge baseline.")
     for baseline in ("age-only", "random-score"):
-        assert colour.difference(baseline)["low"] > 0, baseline
-    assert colour.predictor("recipe")["rho_views"]["value"] >= 0.9 * colour.predictor("oracle")["rho_views"]["value"]
+        assert colour.difference(baseline).low > 0, baseline
+    assert colour.measure("recipe").value >= 0.9 * colour.measure("oracle").value
 
 
 # -- what is not
@@ -183,39 +183,37 @@ def test_colour_alone_is_not_told_as_more_than_the_ridge_sees(worlds: Worlds) ->
 
 def test_shuffled_counts_are_told_by_nobody(worlds: Worlds) -> None:
     shuffled = worlds.judged("both", "shuffle")
-    recipe = shuffled.predictor("recipe")
-    assert holds(recipe["rho_views"], 0)
-    assert holds(recipe["rho_given_age"], 0)
-    assert holds(recipe["pair_accuracy"], 0.5)
-    assert not any(shuffled.views["above_chance"].values())
-    assert not any(line["claim"] for target in shuffled.verdict["targets"].values() for line in target["lines"])
-    assert not shuffled.views["beats_all_baselines"]
-    assert not any(predictor["kind"] == "oracle" for predictor in shuffled.verdict["predictors"])  # what was planted is nobody's count now
-    assert shuffled.verdict["headline"].startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
+    assert holds(shuffled.measure("recipe"), 0)
+    assert holds(shuffled.measure("recipe", "rho_given_age"), 0)
+    assert holds(shuffled.measure("recipe", "pair_accuracy"), 0.5)
+    assert shuffled.views.above_chance == AboveChance(pooled=False, given_age=False, within_owner=False)
+    assert not any(line.claim for _, target in shuffled.verdict.targets.known for line in target.lines)
+    assert not shuffled.views.beats_all_baselines
+    assert not any(predictor.kind == "oracle" for predictor in shuffled.verdict.predictors)  # what was planted is nobody's count now
+    assert shuffled.verdict.headline.startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
     assert shuffled.said.count("no evidence of skill") == 2
     # control: the same pictures, settings and counts, each count with its own picture
-    assert worlds.judged("both").views["above_chance"]["pooled"]
+    assert worlds.judged("both").views.above_chance.pooled
     assert sorted(shuffled.scores_and_labels[1].views) == sorted(worlds.judged("both").scores_and_labels[1].views)
 
 
 def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     owner = worlds.judged("owner")
-    recipe = owner.predictor("recipe")
-    assert holds(recipe["pair_accuracy"], 0.5)
-    assert owner.claims["image"] is False
-    assert not owner.views["beats_all_baselines"]
-    assert "owner fame explains it as far as these data can tell" in owner.verdict["headline"]
+    assert holds(owner.measure("recipe", "pair_accuracy"), 0.5)
+    assert owner.claims.image is False
+    assert not owner.views.beats_all_baselines
+    assert "owner fame explains it as far as these data can tell" in owner.verdict.headline
     assert "views is in the picture" not in owner.said
     # control: the pooled number alone would have claimed skill, and given age as well
-    assert recipe["rho_views"]["low"] > 0
-    assert recipe["rho_given_age"]["low"] > 0
+    assert owner.measure("recipe").low > 0
+    assert owner.measure("recipe", "rho_given_age").low > 0
     # control: as much pooled correlation that also holds inside owners would have been seen there
     _, labels = owner.scores_and_labels
-    score = as_skilled(labels, recipe["rho_views"]["value"])
+    score = as_skilled(labels, owner.measure("recipe").value)
     pairs = confounds.within_owner_pairs(Clusters.of(labels.owners), labels.uploaded_at, labels.views, PAIR_DAYS, labels.age_days())
     samples = confounds.bootstrap_pair_accuracy({"skilled": score}, pairs)
     assert samples is not None
-    assert metrics.spearman(score, labels.views) < recipe["rho_views"]["value"] + 0.1
+    assert metrics.spearman(score, labels.views) < owner.measure("recipe").value + 0.1
     assert low_of(samples["skilled"]) > 0.5
 
 
@@ -224,8 +222,8 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
     score, labels = owner.scores_and_labels
     unknown = Clusters.of(np.full(len(labels), ""))
     low, high = expanded_percentiles(bootstrap.bootstrap_spearman({"best": score}, labels.views, unknown)["best"])
-    best = owner.predictor("shipped")["rho_views"]
-    assert best["high"] - best["low"] > 1.3 * (high - low)
+    best = owner.measure("shipped")
+    assert best.high - best.low > 1.3 * (high - low)
     # control: where the counts have lost their owners, both are the same
     score, labels = worlds.judged("both", "shuffle").scores_and_labels
     of_owners, of_pictures = (
@@ -237,17 +235,16 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
 
 def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
     age = worlds.judged("age")
-    recipe = age.predictor("recipe")
-    assert holds(recipe["rho_given_age"], 0)
-    assert age.claims["image"] is False
-    assert "age explains it as far as these data can tell" in age.verdict["headline"]
+    assert holds(age.measure("recipe", "rho_given_age"), 0)
+    assert age.claims.image is False
+    assert "age explains it as far as these data can tell" in age.verdict.headline
     assert "views is in the picture" not in age.said
     # control: the pooled number alone would have claimed skill
-    assert recipe["rho_views"]["low"] > 0
+    assert age.measure("recipe").low > 0
     # control: as much pooled correlation that also holds among pictures of one age would have been seen there
     _, labels = age.scores_and_labels
     samples = confounds.bootstrap_given_age(
-        {"skilled": as_skilled(labels, recipe["rho_views"]["value"])}, labels.views, labels.age_days(), Clusters.of(labels.owners)
+        {"skilled": as_skilled(labels, age.measure("recipe").value)}, labels.views, labels.age_days(), Clusters.of(labels.owners)
     )
     assert low_of(samples["skilled"]) > 0
 
@@ -315,7 +312,7 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
 # -- the test split is opened once
 
 
-def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_path: Path) -> None:
+def test_a_report_opens_the_test_split_once_for_each_winner(worlds: Worlds, tmp_path: Path) -> None:
     shards = tmp_path / "shards"  # a set of its own: its openings are counted here
     shutil.copytree(worlds.shards("both"), shards, ignore=shutil.ignore_patterns(f"*{OPENINGS}*"))
     sweep = Sweep(
@@ -334,7 +331,7 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
     first = worlds.report("again")
     written_first = path.read_bytes()
     assert [(o.number, o.sweep, o.purpose) for o in openings(shards)] == [(1, "again", "report")]
-    assert first["openings"]["number"] == 1
+    assert first.openings.number == 1
     record = (shards / OPENINGS).read_bytes()
 
     # asked again, in another process: from what was stored
@@ -345,20 +342,20 @@ def test_a_report_opens_the_test_split_once_for_each_best(worlds: Worlds, tmp_pa
     assert "opening" not in ran.stdout
     assert path.read_bytes() == written_first
 
-    # a further trial that is not the best changes nothing but the number of trials
+    # a further trial that is not the winner changes nothing but the number of trials
     worlds.run(sweep, trials=2)
     second = worlds.report("again")
-    assert second["targets"] == first["targets"]
-    assert (first["num_trials"], second["num_trials"]) == (1, 2)
+    assert second.targets == first.targets
+    assert (first.num_trials, second.num_trials) == (1, 2)
     assert (shards / OPENINGS).read_bytes() == record
 
-    # another best is another question to the test split
+    # another winner is another question to the test split
     told: list[str] = []
     worlds.run(sweep, trials=3)
     with contextlib.redirect_stdout(io.StringIO()):
         third = report(worlds.home, "again", tracking="off", say=told.append)
     assert told[0] == "opening 2 of this test set"
     assert [o.number for o in openings(shards)] == [1, 2]
-    assert (first["best"]["key"], third["best"]["key"], third["openings"]["number"]) == ("0000", "0002", 2)
-    before, after = (verdict["best"]["val"]["val/rho_views"] for verdict in (first, third))
-    print(f"\nagain: val's ρ of the first best {before:.3f}, of the second {after:.3f}")
+    assert (first.winners.views.key, third.winners.views.key, third.openings.number) == ("0000", "0002", 2)
+    before, after = (verdict.winners.views.value for verdict in (first, third))
+    print(f"\nagain: val's ρ of the first winner {before:.3f}, of the second {after:.3f}")

@@ -20,6 +20,7 @@ from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from peoria.verdict.judged import Judged
 from peoria.verdict.predictors import network_score
+from peoria.verdict.schema import Verdict
 from shards.images.square import decode_square
 from shards.manifest import PictureRule
 from shards.pack.pack import pack
@@ -50,7 +51,7 @@ def shards(home: Path, seed: int) -> Path:
     return root
 
 
-def judged(home: Path, seed: int, control: str | None) -> dict[str, Any]:
+def judged(home: Path, seed: int, control: str | None) -> Verdict:
     """The verdict of one sweep; the same seed for the pictures, the search and the networks."""
     import torch
 

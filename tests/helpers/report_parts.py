@@ -3,20 +3,27 @@
 import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from unittest import mock
 
 import numpy as np
 
+from peoria.config.trial import TrialConfig
 from peoria.paper.replication import remade
-from peoria.records.folder import rounded
+from peoria.records.folder import TrialFolder
+from peoria.records.schema import BaselineRecord, Environment, Purpose, ReportRun, SweepRecord, TrialStatus
 from peoria.records.trials import TrialRecord
+from peoria.report.build import chosen_of, ranks
 from peoria.report.contact_sheets import sheets
+from peoria.report.search_charts import TrialCurve
 from peoria.stats.estimates import Resampling
 from peoria.verdict import questions
+from peoria.verdict.answers import Questions
 from peoria.verdict.contact_rows import sheet_rows
 from peoria.verdict.judged import Judged
+from peoria.verdict.schema import Target, Verdict
 from peoria.verdict.scores import Scored
+from peoria.verdict.tables import Paper
 from shards.labels import Labels
 from tests.helpers.worlds import judged, world
 
@@ -62,33 +69,37 @@ def parts(
     shipped = scores["trial-0007"].views
     assert shipped is not None
     scored = Scored(scores, labels, opening, extra(rng, shipped, labels, trials))
-    verdict = judged(scores, labels, num_resamples=num_resamples, opening=opening)
+    found = judged(scores, labels, num_resamples=num_resamples, opening=opening)
     with mock.patch.object(questions, "Resampling", functools.partial(Resampling, num_resamples=num_resamples)):
         answers = questions.answer(scored, Judged.of(trials), trials)
     paper = None
     if control is None:
         train, val = (counted(labels, rng, times) for times in (3, 1))
-        paper = rounded(remade(train, val, trials, verdict["predictors"]))
-    best = next(trial for trial in trials if trial.key == f"{WINNER:04d}")
-    verdict |= {
-        "sweep": "demo",
-        "identity": IDENTITY,
-        "control": control,
-        "where": None,
-        "num_trials": num_trials,
-        "best": {"key": best.key, "config": best.config, "val": best.metrics},
-        "questions": rounded(answers),
-        "paper": paper,
-    }
+        paper = Paper.model_validate(remade(train, val, trials, [{"name": p.name, "losses": p.losses} | ranks(p) for p in found.predictors]))
+    targets: dict[Target, str] = {target: of.predictor for target, of in found.targets.known}
+    verdict = Verdict(
+        **dict(found),
+        sweep="demo",
+        identity=IDENTITY,
+        control=control,
+        where=None,
+        num_trials=num_trials,
+        winners=chosen_of(trials, Judged.of(trials), targets, "val/rank_mean"),
+        questions=Questions.model_validate(answers),
+        paper=paper,
+        data=None,
+    )
     rows = sheet_rows(shipped, labels.views)
     contact = sheets(shipped, labels, rows, {name: painted(rng, of_sheet) for name, of_sheet in rows.items()})
-    run = {"written_at": "2026-01-02 03:04:05", "host": "desk", "pid": 41, "environment": environment()}
-    return {"verdict": verdict, "sweep": sweep(control), "curves": curves(trials), "baselines": baselines(), "run": run, "contact": contact}
+    curves = [TrialCurve.of(one) for one in trials]
+    run = ReportRun(written_at="2026-01-02 03:04:05", host="desk", pid=41, environment=ENVIRONMENT)
+    return {"verdict": verdict, "sweep": SWEEP, "curves": curves, "baselines": baselines(), "run": run, "contact": contact}
 
 
 def searched(rng: np.random.Generator, number: int) -> Simulated:
     task = TASKS[number % 3]
-    status = "done" if number % 3 == 1 or number in (WINNER, 9, 12) else ("pruned", "pruned", "diverged", "failed")[number % 4]
+    unfinished: tuple[TrialStatus, ...] = ("pruned", "pruned", "diverged", "failed")
+    status: TrialStatus = "done" if number % 3 == 1 or number in (WINNER, 9, 12) else unfinished[number % 4]
     rate = round(10 ** rng.uniform(-5, -2), 8)
     config: dict[str, Any] = {"task": task, "learning_rate": rate, "head_multiplier": round(10 ** rng.uniform(0, 2), 4)}
     config |= {"outlier_sd": (None, 6.0, 3.0)[number % 5 % 3], "trunk": "trained", "pictures": LENGTH, "batch_size": 50}
@@ -100,16 +111,26 @@ def searched(rng: np.random.Generator, number: int) -> Simulated:
 def of_paper(rng: np.random.Generator, task: str) -> Simulated:
     config = {"task": task, "learning_rate": 1e-8, "head_multiplier": 20.0, "outlier_sd": 6.0, "pictures": LENGTH, "batch_size": 50}
     label = f"the paper's hyper-parameters on caffenet ({task})"
-    return trial(rng, f"paper-{task}", label, config, "done", LENGTH, 0.36 * rng.random(), fixed=True)
+    return trial(rng, f"paper-{task}", label, config, "done", LENGTH, 0.36 * rng.random(), purpose="paper")
 
 
 def probe(rng: np.random.Generator, key: str, label: str, **changes: Any) -> Simulated:
     config = {"task": TASKS[WINNER % 3], "learning_rate": 1.2e-3, "pictures": LENGTH, "batch_size": 50} | changes
     of = f"{WINNER:04d}"
-    return trial(rng, f"{of}-{key}", f"{of} {label}", config, "done", LENGTH, 0.38, fixed=True, of=of)
+    return trial(rng, f"{of}-{key}", f"{of} {label}", config, "done", LENGTH, 0.38, purpose="subset" if "subset" in changes else "reseed", of=of)
 
 
-def trial(rng: np.random.Generator, key: str, label: str, config: dict[str, Any], status: str, end: int, top: float, **how: Any) -> Simulated:
+def trial(
+    rng: np.random.Generator,
+    key: str,
+    label: str,
+    config: dict[str, Any],
+    status: TrialStatus,
+    end: int,
+    top: float,
+    purpose: Purpose = "search",
+    of: str | None = None,
+) -> Simulated:
     task = config["task"]
     points = []
     for k, step in enumerate(range(LENGTH // 40, end + 1, LENGTH // 40), start=1):
@@ -121,18 +142,28 @@ def trial(rng: np.random.Generator, key: str, label: str, config: dict[str, Any]
             found |= {f"val/{NATIVE[task]}": round(0.95 * HEIGHTS[task], 6), f"val/{CONSTANTS[task]}": HEIGHTS[task]}
         points.append((step, found))
     last = {name: value for _, found in points for name, value in found.items() if name.startswith("val/")}
-    whose = {"fixed": False, "of": None} | how
     return Simulated(
-        key=key, label=label, config=config, status=status, objective=last.get("val/rank_mean"), metrics=last, started_at=0.0, ended_at=1.0,
-        folder=Path("nowhere"), curve=tuple(points), **whose,
-    )  # fmt: skip
+        key=key,
+        label=label,
+        purpose=purpose,
+        of=of,
+        config=TrialConfig.model_validate(config),
+        status=status,
+        objective=last.get("val/rank_mean"),
+        metrics=last,
+        error=None,
+        started_at=0.0,
+        ended_at=1.0,
+        folder=TrialFolder(Path("nowhere")),
+        curve=tuple(points),
+    )
 
 
 def extra(rng: np.random.Generator, score: np.ndarray, labels: Labels, trials: list[TrialRecord]) -> dict[str, np.ndarray]:
     found = {"val-se": np.array(0.021), "noise": np.quantile(score, 0.2) + 0.05 * rng.normal(size=200), "sizes|all": np.array([2800, 8400])}
     found |= {"val|image": score[:1200], "val|context": rng.normal(size=1200), "val|views": labels.views[:1200]}
     for one in trials:
-        kind, _, share = one.config.get("subset", "").partition(":")
+        kind, _, share = (one.config.subset or "").partition(":")
         if kind == "owners":
             size = float(share)
             found[f"sizes|{one.key}"] = np.array([int(2800 * size), int(8400 * size)])
@@ -161,57 +192,43 @@ def painted(rng: np.random.Generator, rows: np.ndarray) -> np.ndarray:
     return np.broadcast_to(first * (1 - ramp) + second * ramp, (len(rows), 112, 112, 3)).astype(np.uint8)
 
 
-def curves(trials: list[TrialRecord]) -> dict[str, dict[str, Any]]:
-    """As `peoria.report.build` hands them on."""
-    return {
-        one.key: {"label": one.label, "status": one.status, "fixed": one.fixed, "of": one.of, "task": one.config["task"], "config": one.config}
-        | {"metrics": one.metrics, "points": [{"step": step, "metrics": dict(values)} for step, values in one.points()]}
-        for one in trials
-    }
+def baselines() -> list[BaselineRecord]:
+    def baseline(name: str, label: str, kind: Literal["trivial", "learned", "context"], value: float) -> BaselineRecord:
+        return BaselineRecord(name=name, label=label, kind=kind, metrics={"val/rank_mean": value}, constants={})
 
-
-def baselines() -> list[dict[str, Any]]:
-    found = [
-        {"name": f"trivial-{task}", "label": f"constants ({task})", "kind": "trivial", "metrics": {"val/rank_mean": 0.0}, "constants": {}}
-        for task in TASKS
+    return [
+        *(baseline(f"trivial-{task}", f"constants ({task})", "trivial", 0.0) for task in TASKS),
+        baseline("random-score", "random score", "trivial", -0.012),
+        baseline("colour-ridge", "colour ridge", "learned", 0.187),
+        baseline("context", "context (age)", "context", 0.094),
     ]
-    for name, label, kind, value in (
-        ("random-score", "random score", "trivial", -0.012),
-        ("colour-ridge", "colour ridge", "learned", 0.187),
-        ("context", "context (age)", "context", 0.094),
-    ):
-        found.append({"name": name, "label": label, "kind": kind, "metrics": {"val/rank_mean": value}, "constants": {}})
-    return found
 
 
-def environment() -> dict[str, Any]:
-    return {
-        "git_commit": "c0ffee" * 6 + "c0ff",
-        "git_dirty": False,
-        "lock_sha256": "1" * 64,
-        "machine": "Linux x86_64, 2 cores, no GPU",
-        "python": "3.11.7",
-        "versions": {"torch": "2.14.1", "ray": "2.60.0"},
-    }
-
-
-def sweep(control: str | None) -> dict[str, Any]:
-    """``sweep.json``."""
-    return {
-        "name": "demo",
-        "question": "how much of it is in the picture?",
-        "definition": {"name": "demo", "space": {"task": list(TASKS), "outlier_sd": [None, 6.0, 3.0]}},
-        "identity": IDENTITY,
-        "control": control,
-        "where": None,
-        "environment": environment(),
-        "started_at": 1_700_000_000.0,
-        "tasks": list(TASKS),
-        "objective": "rank_mean",
-        "se_objective": 0.021,
-        "shards": "data/shards/demo",
-        "trials": 24,
-        "val_keys_sha256": "2" * 64,
-        "num_train": 8_400,
-        "num_val": 1_200,
-    }
+ENVIRONMENT = Environment(
+    git_commit="c0ffee" * 6 + "c0ff",
+    git_dirty=False,
+    lock_sha256="1" * 64,
+    machine="Linux x86_64, 2 cores, no GPU",
+    python="3.11.7",
+    versions={"torch": "2.14.1", "ray": "2.60.0"},
+)
+SWEEP = SweepRecord(
+    name="demo",
+    question="how much of it is in the picture?",
+    definition={"name": "demo", "space": {"task": list(TASKS), "outlier_sd": [None, 6.0, 3.0]}},
+    trials=24,
+    shards="data/shards/demo",
+    identity=IDENTITY,
+    control=None,
+    where=None,
+    storage="journal",
+    environment=ENVIRONMENT,
+    environments=(ENVIRONMENT,),
+    started_at=1_700_000_000.0,
+    tasks=TASKS,
+    objective="rank_mean",
+    se_objective=0.021,
+    val_keys_sha256="2" * 64,
+    num_train=8_400,
+    num_val=1_200,
+)

@@ -7,6 +7,7 @@ import numpy as np
 from peoria.stats.clusters import Clusters
 from peoria.verdict.judge import judge
 from peoria.verdict.predictors import PredictorScores
+from peoria.verdict.schema import Judgement, Target
 from peoria.verdict.sentences import all_said
 from shards.labels import Labels
 
@@ -65,13 +66,13 @@ def world(
     return {p.name: p for p in predictors}, labels
 
 
-def judged(scores: dict[str, PredictorScores], labels: Labels, **how: Any) -> dict[str, Any]:
+def judged(scores: dict[str, PredictorScores], labels: Labels, **how: Any) -> Judgement:
     """The verdict on the recipe, for views and where they are known favourites."""
     winner = "recipe-0007" if "recipe-0007" in scores else "trial-0007"
-    winners = {"views": winner} | ({} if labels.favorites is None else {"favorites": winner})
+    winners: dict[Target, str] = {"views": winner} if labels.favorites is None else {"views": winner, "favorites": winner}
     return judge(scores, labels, Clusters.of(labels.owners), winners=winners, **({"num_resamples": 200} | how))
 
 
-def said(verdict: dict[str, Any]) -> str:
+def said(verdict: Judgement) -> str:
     """Every sentence of a verdict."""
     return "\n".join(all_said(verdict))

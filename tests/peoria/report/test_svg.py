@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from peoria.report.svg import Axis, Mark, curve_chart, plot, strip, ticks
+from peoria.report.svg import Axis, Mark, Reference, Row, Tick, curve_chart, plot, strip, ticks
+from peoria.verdict.values import Interval
 
 
 @pytest.mark.parametrize(
@@ -34,8 +35,8 @@ def test_ticks_are_round_and_inside(low: float, high: float, expected: list[floa
 def test_ticks_of_logarithmic_axes(values: list[float], scale: Any, expected: list[float]) -> None:
     axis = Axis.around(values, scale)
     found = axis.ticks()
-    assert [tick["value"] for tick in found] == pytest.approx(expected)
-    assert all(-1e-6 <= tick["at"] <= 100 + 1e-6 for tick in found)
+    assert [tick.value for tick in found] == pytest.approx(expected)
+    assert all(-1e-6 <= tick.at <= 100 + 1e-6 for tick in found)
 
 
 def test_an_axis_leaves_out_what_it_cannot_show() -> None:
@@ -47,18 +48,21 @@ def test_an_axis_leaves_out_what_it_cannot_show() -> None:
 
 
 def test_intervals_keep_their_order_and_show_chance() -> None:
-    rows: list[dict[str, Any]] = [
-        {"label": "a", "found": {"value": 0.3, "low": 0.2, "high": 0.4}},
-        {"label": "val", "dots": [0.5]},
-        {"label": "b", "found": {"value": 0.0, "low": -0.1, "high": 0.1}},
+    rows = [
+        Row("a", "recipe", "", Interval(value=0.3, low=0.2, high=0.4)),
+        Row("val", "recipe", "", dots=(0.5,)),
+        Row("b", "recipe", "", Interval(value=0.0, low=-0.1, high=0.1)),
     ]
-    chart = strip(rows, lines=[{"value": 0.5, "role": "luck"}])
-    a, val, b = chart["rows"]
-    assert val["at"] is None
-    assert 0 < b["at"]["low"] < chart["chance"] == b["at"]["value"] < b["at"]["high"] < a["at"]["low"] < a["at"]["value"] < a["at"]["high"]
-    assert a["at"]["high"] < val["dots"][0] == chart["lines"][0]["at"] < 100
-    assert a["at"]["value"] - b["at"]["value"] == pytest.approx(3 * (b["at"]["high"] - b["at"]["value"]), abs=0.01)
-    assert strip(rows, chance=None)["chance"] is None
+    chart = strip(rows, lines=[Reference(0.5, "luck")])
+    a, val, b = chart.rows
+    assert val.at is None
+    assert a.at is not None
+    assert b.at is not None
+    assert chart.chance is not None
+    assert 0 < b.at.low < chart.chance == b.at.value < b.at.high < a.at.low < a.at.value < a.at.high
+    assert a.at.high < val.dots[0] == chart.lines[0].at < 100
+    assert a.at.value - b.at.value == pytest.approx(3 * (b.at.high - b.at.value), abs=0.01)
+    assert strip(rows, chance=None).chance is None
 
 
 def places(path: str) -> list[tuple[float, float]]:
@@ -74,38 +78,38 @@ def test_each_kind_of_mark() -> None:
         Mark("whiskers", [(5, 0.25, 0.75), (5, math.nan, 1.0)], "w"),
         Mark("line", [(math.inf, 0.0)], "nothing"),
     ]
-    chart = plot(x, y, marks, [{"value": 0.25, "role": "r"}], [(5.0, "middle")])
-    assert [mark["role"] for mark in chart["marks"]] == ["l", "d", "a", "w"]
-    line, dots, area, whiskers = (mark["path"] for mark in chart["marks"])
+    chart = plot(x, y, marks, [Reference(0.25, "r")], [(5.0, "middle")])
+    assert [mark.role for mark in chart.marks] == ["l", "d", "a", "w"]
+    line, dots, area, whiskers = (mark.path for mark in chart.marks)
     assert places(line) == places(dots) == [(0, 1000), (1000, 0)]  # down is up in SVG
     assert (line.count("M"), dots.count("M")) == (1, 2)
     assert places(area) == [(0, 100), (1000, 200), (1000, 800), (0, 900)]
     assert area.endswith("Z")
     assert places(whiskers) == [(500, 750), (500, 250)]
-    assert chart["references"] == [{"value": 0.25, "role": "r", "at": 25.0}]
-    assert chart["x_ticks"] == [{"at": 50.0, "text": "middle"}]
+    assert chart.references == (Reference(0.25, "r", at=25.0),)
+    assert chart.x_ticks == [Tick(50.0, text="middle")]
 
 
 def test_curves_share_one_scale_with_the_references() -> None:
-    lines = [{"points": [(0, 0.0), (50, 1.0)], "label": "a", "role": "o"}, {"points": [(100, 0.5)], "label": "b", "role": "o"}]
-    chart = curve_chart(lines, [{"value": 0.5}])
-    a, b = (places(mark["path"]) for mark in chart["marks"])
+    lines = [Mark("line", [(0, 0.0), (50, 1.0)], "o", "a"), Mark("line", [(100, 0.5)], "o", "b")]
+    chart = curve_chart(lines, [Reference(0.5, "r")])
+    a, b = (places(mark.path) for mark in chart.marks)
     assert [x for x, _ in a + b] == [0, 500, 1000]
     assert a[0][1] > b[0][1] > a[1][1]
-    assert chart["references"][0]["at"] == pytest.approx(100 - b[0][1] / 10, abs=0.02)
-    assert not chart["log"]
+    assert chart.references[0].at == pytest.approx(100 - b[0][1] / 10, abs=0.02)
+    assert not chart.log
 
 
 def test_wide_positive_values_get_a_log_axis_and_what_is_not_finite_is_left_out() -> None:
-    wide = {"points": [(1, 1.0), (2, 1000.0), (3, math.inf), (4, math.nan)], "label": "a", "role": "o"}
-    chart = curve_chart([wide, {"points": [(1, math.nan)], "label": "b", "role": "o"}])
-    assert chart["log"]
-    assert [tick["value"] for tick in chart["y_ticks"]] == [1.0, 10.0, 100.0, 1000.0]
-    assert len(chart["marks"]) == 1
-    assert len(places(chart["marks"][0]["path"])) == 2
-    assert not curve_chart([{"points": [(1, -1.0), (2, 1000.0)], "label": "a", "role": "o"}])["log"]
+    wide = Mark("line", [(1, 1.0), (2, 1000.0), (3, math.inf), (4, math.nan)], "o", "a")
+    chart = curve_chart([wide, Mark("line", [(1, math.nan)], "o", "b")])
+    assert chart.log
+    assert [tick.value for tick in chart.y_ticks] == [1.0, 10.0, 100.0, 1000.0]
+    assert len(chart.marks) == 1
+    assert len(places(chart.marks[0].path)) == 2
+    assert not curve_chart([Mark("line", [(1, -1.0), (2, 1000.0)], "o", "a")]).log
 
 
 def test_nothing_to_draw() -> None:
-    assert curve_chart([])["marks"] == []
-    assert curve_chart([{"points": [(1, 2.0), (2, 2.0)], "label": "flat", "role": "o"}])["y_ticks"]
+    assert curve_chart([]).marks == ()
+    assert curve_chart([Mark("line", [(1, 2.0), (2, 2.0)], "o", "flat")]).y_ticks

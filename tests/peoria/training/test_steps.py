@@ -170,5 +170,5 @@ def test_report_and_model_card_say_so_too(planted_shards: Path, weights: Path, t
         verdict = report(tmp_path, trunk, tracking="off", say=lambda line: None)
         export(tmp_path, trunk, tmp_path / "out" / trunk)
         card = (tmp_path / "out" / trunk / "README.md").read_text()
-        said[trunk] = [verdict["predictors"][0]["label"].endswith("frozen trunk"), FROZEN in verdict["notes"], FROZEN in card]
+        said[trunk] = [verdict.predictors[0].label.endswith("frozen trunk"), FROZEN in verdict.notes, FROZEN in card]
     assert said == {"frozen": [True] * 3, "trained": [False] * 3}

@@ -1,4 +1,3 @@
-import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -12,12 +11,14 @@ from peoria.stats.estimates import holm
 from peoria.stats.metrics import gini, spearman
 from peoria.verdict.judge import judge
 from peoria.verdict.predictors import PredictorScores
+from peoria.verdict.schema import AboveChance, Judgement, Openings
+from peoria.verdict.values import Interval
 from tests.helpers.worlds import judged, said, world
 
 WINNER = "recipe-0007"
 
 
-def verdict_of(seed: int = 0, num_resamples: int = 200, **how: Any) -> dict[str, Any]:
+def verdict_of(seed: int = 0, num_resamples: int = 200, **how: Any) -> Judgement:
     return judged(*world(seed, **how), num_resamples=num_resamples)
 
 
@@ -26,19 +27,19 @@ def views_of(predictor: PredictorScores) -> np.ndarray:
     return predictor.views
 
 
-def claims(verdict: dict[str, Any], target: str = "views") -> list[bool | None]:
-    return [line["claim"] for line in verdict["targets"][target]["lines"]]
+def claims(verdict: Judgement, target: str = "views") -> list[bool | None]:
+    return [line.claim for line in dict(verdict.targets.known)[target].lines]
 
 
 def test_a_world_of_signal() -> None:
     verdict = verdict_of(shape=0.6, colour=0.3)
     text = said(verdict)
-    views = verdict["targets"]["views"]
+    views = verdict.targets.views
     assert claims(verdict) == [True, True, True]
     assert claims(verdict, "favorites") == [True, True, True]
-    assert views["in_the_picture"]
-    assert views["beats_all_baselines"]
-    assert views["num_seeds"] == 3
+    assert views.in_the_picture
+    assert views.beats_all_baselines
+    assert views.num_seeds == 3
     assert re.search(
         r"Part of a picture's popularity is in the picture \(ρ = 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]; .*; it ranks views better than every baseline",
         text,
@@ -56,12 +57,12 @@ def test_a_world_of_signal() -> None:
 def test_a_world_of_nothing() -> None:
     verdict = verdict_of(seed=1)
     text = said(verdict)
-    assert verdict["headline"].startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
+    assert verdict.headline.startswith("No evidence that the score tells how often a picture is viewed: ρ = ")
     assert claims(verdict) == [False, False, False]
     assert re.search(r"Views, image against chance: no evidence of skill: pooled ρ = ", text)
     assert "no evidence of more: ρ " in text
     assert "no evidence that the image adds anything" in text
-    assert not verdict["targets"]["views"]["beats_all_baselines"]
+    assert not verdict.targets.views.beats_all_baselines
     assert "explains" not in text
     assert "in the picture" not in text
 
@@ -72,50 +73,50 @@ def test_a_world_of_colour_is_no_evidence_of_more_than_colour() -> None:
     scores[WINNER] = replace(scores[WINNER], views=ridge)
     verdict = judged(scores, labels)
     assert claims(verdict)[:2] == [True, False]
-    assert not verdict["targets"]["views"]["beats_all_baselines"]
-    assert "is in the picture" in verdict["headline"]
-    assert verdict["headline"].endswith("; there is no evidence that it ranks views better than the colour ridge baseline.")
+    assert not verdict.targets.views.beats_all_baselines
+    assert "is in the picture" in verdict.headline
+    assert verdict.headline.endswith("; there is no evidence that it ranks views better than the colour ridge baseline.")
     assert "no evidence of more: ρ " in said(verdict)
     assert "not beaten: the colour ridge baseline" in said(verdict)
 
 
 def test_a_world_of_owners_is_said_to_be_fame() -> None:
     verdict = verdict_of(fame=0.8)
-    views = verdict["targets"]["views"]
-    assert views["above_chance"] == {"pooled": True, "given_age": True, "within_owner": False}
-    assert not views["in_the_picture"]
+    views = verdict.targets.views
+    assert views.above_chance == AboveChance(pooled=True, given_age=True, within_owner=False)
+    assert not views.in_the_picture
     assert claims(verdict)[0] is False
-    assert "but owner fame explains it as far as these data can tell" in verdict["headline"]
+    assert "but owner fame explains it as far as these data can tell" in verdict.headline
     assert "in the picture" not in said(verdict)
 
 
 def test_a_world_of_age_is_said_to_be_age() -> None:
     verdict = verdict_of(seed=2, age=1.5)
-    views = verdict["targets"]["views"]
-    assert views["above_chance"]["pooled"]
-    assert not views["above_chance"]["given_age"]
-    assert not views["in_the_picture"]
-    assert "but age explains it as far as these data can tell" in verdict["headline"]
+    views = verdict.targets.views
+    assert views.above_chance.pooled
+    assert not views.above_chance.given_age
+    assert not views.in_the_picture
+    assert "but age explains it as far as these data can tell" in verdict.headline
     assert "in the picture" not in said(verdict)
 
 
 def test_what_is_unknown_is_said_and_not_claimed() -> None:
     neither = verdict_of(shape=0.6, owners_known=False, dates_known=False)
-    assert "Owners unknown: intervals are per picture, leakage by owner not controlled." in neither["notes"]
+    assert "Owners unknown: intervals are per picture, leakage by owner not controlled." in neither.notes
     assert "upload dates unknown: age, which raises views, is not held fixed" in said(neither)
-    assert "but age and owner fame may stand behind it" in neither["headline"]
-    assert {"given_age", "within_owner"}.isdisjoint(neither["targets"]["views"])
+    assert "but age and owner fame may stand behind it" in neither.headline
+    assert neither.targets.views.given_age is neither.targets.views.within_owner is None
     dates_only = verdict_of(shape=0.6, owners_known=False)
-    assert dates_only["targets"]["views"]["above_chance"]["given_age"]
-    assert "but owner fame may stand behind it" in dates_only["headline"]
+    assert dates_only.targets.views.above_chance.given_age
+    assert "but owner fame may stand behind it" in dates_only.headline
     owners_only = verdict_of(shape=0.6, dates_known=False, favorites_known=False)
-    assert owners_only["targets"]["views"]["above_chance"]["within_owner"]
-    assert "but age may stand behind it" in owners_only["headline"]
-    assert list(owners_only["targets"]) == ["views"]
+    assert owners_only.targets.views.above_chance.within_owner
+    assert "but age may stand behind it" in owners_only.headline
+    assert owners_only.targets.favorites is None
     assert "avourites" not in said(owners_only)
     for verdict in (neither, dates_only, owners_only):
         assert claims(verdict)[0] is None
-        assert not verdict["targets"]["views"]["in_the_picture"]
+        assert not verdict.targets.views.in_the_picture
         assert "in the picture" not in said(verdict)
 
 
@@ -123,25 +124,25 @@ def test_some_unknown_owners_are_said() -> None:
     scores, labels = world(shape=0.6)
     owners = np.where(np.arange(len(labels)) % 4 == 0, "", labels.owners)
     verdict = judged(scores, replace(labels, owners=owners), num_resamples=50)
-    assert "Owners unknown for 25.0 % of the pictures: there, intervals are per picture, leakage by owner not controlled." in verdict["notes"]
+    assert "Owners unknown for 25.0 % of the pictures: there, intervals are per picture, leakage by owner not controlled." in verdict.notes
 
 
 def test_few_owners_claim_nothing_however_clear_the_numbers() -> None:
     verdict = verdict_of(num_owners=10, of_owner=20, shape=2.0)
-    views = verdict["targets"]["views"]
-    assert views["pooled"]["low"] > 0.5  # control: the interval alone would claim skill
-    assert verdict["headline"] == "Too little to judge: 10 owners in test, where at least 20 are needed."
+    views = verdict.targets.views
+    assert views.pooled.low > 0.5  # control: the interval alone would claim skill
+    assert verdict.headline == "Too little to judge: 10 owners in test, where at least 20 are needed."
     assert claims(verdict) == [None, None, None]
-    assert all("too little to judge: 10 owners in test" in line["text"] for line in views["lines"])
-    assert not any([views["in_the_picture"], views["beats_all_baselines"], *views["above_chance"].values()])
+    assert all("too little to judge: 10 owners in test" in line.text for line in views.lines)
+    assert not any([views.in_the_picture, views.beats_all_baselines, views.above_chance.pooled, views.above_chance.given_age])
 
 
 def test_owners_of_whom_one_has_nearly_all_are_few() -> None:
     scores, labels = world(num_owners=40, of_owner=20, shape=2.0)
     owners = np.where(labels.owners.astype(int) < 12, "one", labels.owners)
     verdict = judged(scores, replace(labels, owners=owners), num_resamples=50)
-    assert verdict["test"]["num_units"] == 29  # control: their number alone would do
-    assert verdict["headline"].startswith("Too little to judge: the 29 owners in test are worth 1.")
+    assert verdict.test.num_units == 29  # control: their number alone would do
+    assert verdict.headline.startswith("Too little to judge: the 29 owners in test are worth 1.")
     assert claims(verdict) == [None, None, None]
 
 
@@ -149,14 +150,14 @@ def test_few_owners_with_pairs_hold_no_fame_fixed() -> None:
     scores, labels = world(shape=0.6)
     owners = np.where(labels.owners.astype(int) < 10, labels.owners, np.arange(len(labels)).astype(str))
     verdict = judged(scores, replace(labels, owners=owners), num_resamples=50)
-    assert "within_owner" not in verdict["targets"]["views"]
-    assert not verdict["targets"]["views"]["in_the_picture"]
+    assert verdict.targets.views.within_owner is None
+    assert not verdict.targets.views.in_the_picture
     assert re.search(r"owner fame is not held fixed: \d+ pairs of 1?\d owners, at most 30 days apart; pairs of at least 20 owners", said(verdict))
 
 
 @pytest.mark.parametrize("how", [{}, {"fame": 0.8}, {"age": 1.5}])
 def test_worlds_without_appeal_are_seldom_said_to_be_in_the_picture(how: dict[str, float]) -> None:
-    said_so = [verdict_of(seed, 60, num_owners=150, **how)["targets"]["views"]["in_the_picture"] for seed in range(20)]
+    said_so = [verdict_of(seed, 60, num_owners=150, **how).targets.views.in_the_picture for seed in range(20)]
     assert sum(said_so) <= 2
 
 
@@ -165,9 +166,9 @@ def test_the_cheap_model_to_beat_is_chosen_on_val() -> None:
     weak = np.random.default_rng(5).normal(size=len(labels))
     scores["frozen-trunk-ridge"] = PredictorScores("frozen-trunk-ridge", "frozen-trunk ridge", "learned", weak, weak)
     on_val = {"colour-ridge": {"rho_views": 0.1, "gini_fav": 0.3}, "frozen-trunk-ridge": {"rho_views": 0.2, "gini_fav": 0.2}}
-    targets = judged(scores, labels, num_resamples=50, on_val=on_val)["targets"]
-    assert targets["views"]["deep"]["name"] == "frozen-trunk-ridge"  # though it is the worse on test
-    assert targets["favorites"]["deep"]["name"] == "colour-ridge"
+    targets = judged(scores, labels, num_resamples=50, on_val=on_val).targets
+    assert targets.views.deep.name == "frozen-trunk-ridge"  # though it is the worse on test
+    assert targets.favorites.deep.name == "colour-ridge"
 
 
 def test_each_target_has_its_own_winner() -> None:
@@ -175,29 +176,29 @@ def test_each_target_has_its_own_winner() -> None:
     chance = np.random.default_rng(3).normal(size=len(labels))
     scores["recipe-0008"] = PredictorScores("recipe-0008", "trial 8, 1 fresh seed", "recipe", chance[None], views_of(scores[WINNER]))
     verdict = judge(scores, labels, Clusters.of(labels.owners), winners={"views": WINNER, "favorites": "recipe-0008"}, num_resamples=50)
-    assert verdict["targets"]["views"]["above_chance"]["pooled"]
-    assert verdict["targets"]["favorites"]["above_chance"]["pooled"]  # by its score for favourites, not that for views
+    assert verdict.targets.views.above_chance.pooled
+    assert verdict.targets.favorites.above_chance.pooled  # by its score for favourites, not that for views
     swapped = judge(scores, labels, Clusters.of(labels.owners), winners={"views": "recipe-0008", "favorites": WINNER}, num_resamples=50)
-    assert not swapped["targets"]["views"]["above_chance"]["pooled"]
+    assert not swapped.targets.views.above_chance.pooled
 
 
 def test_numbers_are_those_of_the_metrics_and_differences_are_paired() -> None:
     scores, labels = world(shape=0.6, colour=0.3)
     verdict = judged(scores, labels, num_resamples=100)
-    found = {p["name"]: p for p in verdict["predictors"]}
+    found = {p.name: p for p in verdict.predictors}
     assert list(found)[:3] == [WINNER, "trial-0007", "paper-regression"]
     assert labels.favorites is not None
     for name in ("trial-0007", "colour-ridge"):
-        assert found[name]["rho_views"]["value"] == pytest.approx(spearman(views_of(scores[name]), labels.views), abs=1e-6)
-        assert found[name]["gini_fav"]["value"] == pytest.approx(gini(views_of(scores[name]), labels.favorites >= 1), abs=1e-6)
+        assert found[name].rho_views.value == pytest.approx(spearman(views_of(scores[name]), labels.views), abs=1e-6)
+        assert found[name].gini_fav.value == pytest.approx(gini(views_of(scores[name]), labels.favorites >= 1), abs=1e-6)
     of_seeds = [spearman(row, labels.views) for row in views_of(scores[WINNER])]
-    assert found[WINNER]["rho_views"]["value"] == pytest.approx(np.mean(of_seeds), abs=1e-6)
-    assert "rho_views" not in found["trivial-regression"]
-    assert found["trivial-regression"]["losses"] == {"half_mse_views (train mean)": 6543.75}
+    assert found[WINNER].rho_views.value == pytest.approx(np.mean(of_seeds), abs=1e-6)
+    assert found["trivial-regression"].rho_views is None
+    assert found["trivial-regression"].losses == {"half_mse_views (train mean)": 6543.75}
     one = {"trial-0007": scores["trial-0007"]}
     twin = {**one, "twin": replace(scores["trial-0007"], name="twin", kind="learned", views=views_of(scores["trial-0007"]) * 2)}
-    difference = next(d for d in judged(twin, labels, num_resamples=100)["targets"]["views"]["differences"] if d["name"] == "twin")
-    assert difference["difference"] == {"value": 0.0, "low": 0.0, "high": 0.0}  # of one resample each: unpaired ones would differ
+    difference = next(d for d in judged(twin, labels, num_resamples=100).targets.views.differences if d.name == "twin")
+    assert difference.difference == Interval(value=0.0, low=0.0, high=0.0)  # of one resample each: unpaired ones would differ
 
 
 def test_seeds_that_differ_widen_the_interval() -> None:
@@ -206,25 +207,25 @@ def test_seeds_that_differ_widen_the_interval() -> None:
     mixed = same + np.random.default_rng(4).normal(0, [[0.0], [0.5], [1.0], [2.0], [4.0]], same.shape)
 
     def width(views: np.ndarray) -> float:
-        found = judged({**scores, WINNER: replace(scores[WINNER], views=views)}, labels)["targets"]["views"]["pooled"]
-        return float(found["high"] - found["low"])
+        found = judged({**scores, WINNER: replace(scores[WINNER], views=views)}, labels).targets.views.pooled
+        return found.high - found.low
 
     assert width(mixed) > 1.5 * width(same)
 
 
 def test_the_verdict_is_the_same_to_the_byte_and_json() -> None:
-    texts = {json.dumps(verdict_of(num_resamples=50, shape=0.5), sort_keys=True, allow_nan=False) for _ in range(2)}
+    texts = {verdict_of(num_resamples=50, shape=0.5).model_dump_json() for _ in range(2)}
     assert len(texts) == 1
-    assert json.dumps(verdict_of(num_resamples=50, shape=0.5, seed=1), sort_keys=True) not in texts
+    assert verdict_of(num_resamples=50, shape=0.5, seed=1).model_dump_json() not in texts
 
 
 def test_losses_that_are_not_finite_and_constant_scores_do_no_harm() -> None:
     scores, labels = world(shape=0.6)
     scores["flat"] = PredictorScores("flat", "flat", "learned", np.ones(len(labels)), np.ones(len(labels)), {"mse_views": float("inf")})
-    flat = next(p for p in judged(scores, labels, num_resamples=50)["predictors"] if p["name"] == "flat")
-    assert flat["losses"] == {}
-    assert flat["rho_views"] == flat["rho_given_age"] == {"value": 0.0, "low": 0.0, "high": 0.0}
-    assert flat["pair_accuracy"]["value"] == 0.5
+    flat = next(p for p in judged(scores, labels, num_resamples=50).predictors if p.name == "flat")
+    assert flat.losses == {}
+    assert flat.rho_views == flat.rho_given_age == Interval(value=0.0, low=0.0, high=0.0)
+    assert flat.pair_accuracy.value == 0.5
 
 
 def test_an_oracle_of_planted_pictures_is_told_and_is_no_baseline() -> None:
@@ -232,15 +233,15 @@ def test_an_oracle_of_planted_pictures_is_told_and_is_no_baseline() -> None:
     seen = np.log1p(labels.views.astype(float))
     scores["oracle"] = PredictorScores("oracle", "oracle", "oracle", seen, seen)
     verdict = judged(scores, labels, num_resamples=50)
-    assert verdict["targets"]["views"]["beats_all_baselines"]  # though the oracle is better
+    assert verdict.targets.views.beats_all_baselines  # though the oracle is better
     assert re.search(r"A perfect reader of these planted pictures would reach ρ = 1\.000 \[1\.000, 1\.000\]; \d\d % of it was found\.", said(verdict))
-    assert verdict["predictors"][-1]["name"] == "oracle"
+    assert verdict.predictors[-1].name == "oracle"
 
 
 def test_no_baselines_no_claim_to_beat_them() -> None:
     scores, labels = world(shape=0.6)
     verdict = judged({"trial-0007": scores["trial-0007"]}, labels, num_resamples=50)
-    assert verdict["targets"]["views"]["beats_all_baselines"] is None
+    assert verdict.targets.views.beats_all_baselines is None
     assert claims(verdict)[1:] == [None, None]
     assert "baseline" not in said(verdict)
 
@@ -248,12 +249,12 @@ def test_no_baselines_no_claim_to_beat_them() -> None:
 def test_many_openings_cost_certainty() -> None:
     scores, labels = world(seed=4, num_owners=60, shape=0.22)
     first, late = (judged(scores, labels, num_resamples=2000, opening=opening) for opening in (1, 40))
-    assert first["openings"] == {"number": 1, "false_claims_at_most": 0.025}
-    assert late["openings"] == {"number": 40, "false_claims_at_most": 1.0}
-    assert first["targets"]["views"]["above_chance_after_openings"]
-    assert late["targets"]["views"]["above_chance"]["pooled"]  # the claim itself is that of one look
-    assert not late["targets"]["views"]["above_chance_after_openings"]
-    assert any("Opening 40 of this test set: among 40 looks" in note and "no skill can be claimed" in note for note in late["notes"])
+    assert first.openings == Openings(number=1, false_claims_at_most=0.025)
+    assert late.openings == Openings(number=40, false_claims_at_most=1.0)
+    assert first.targets.views.above_chance_after_openings
+    assert late.targets.views.above_chance.pooled  # the claim itself is that of one look
+    assert not late.targets.views.above_chance_after_openings
+    assert any("Opening 40 of this test set: among 40 looks" in note and "no skill can be claimed" in note for note in late.notes)
 
 
 def test_holm_corrects_for_how_many_are_listed() -> None:
@@ -263,9 +264,9 @@ def test_holm_corrects_for_how_many_are_listed() -> None:
     p_values = rng.uniform(size=(2000, 8))
     assert np.mean([min(holm(list(row))) < 0.05 for row in p_values]) < 0.065
     assert np.mean(p_values.min(axis=1) < 0.05) > 0.25  # control: uncorrected
-    listed = verdict_of(num_resamples=200, shape=0.6)["targets"]["views"]["single_trials"]
-    assert [trial["name"] for trial in listed] == ["trial-0007", "paper-regression"]
-    assert listed[0]["p_holm"] < 0.05 < listed[1]["p_holm"]
+    listed = verdict_of(num_resamples=200, shape=0.6).targets.views.single_trials
+    assert [trial.name for trial in listed] == ["trial-0007", "paper-regression"]
+    assert listed[0].p_holm < 0.05 < listed[1].p_holm
 
 
 def test_all_problems_are_told_at_once() -> None:

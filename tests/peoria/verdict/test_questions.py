@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from peoria.records.folder import SweepFolder
 from peoria.records.trials import TrialRecord
 from peoria.report.build import report
 from peoria.report.page import render_report
@@ -23,9 +24,11 @@ from peoria.stats.strata import calibration, within_months
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from peoria.verdict import questions
+from peoria.verdict.answers import Content
 from peoria.verdict.judged import Judged
 from peoria.verdict.scores import Scored
 from shards.inspection.describe import describe
+from tests.helpers.changed import changed
 from tests.helpers.pages import text_of
 from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, extra, of_paper, parts, probe, searched
 from tests.helpers.small import small_sweep
@@ -107,9 +110,7 @@ def test_the_learning_curve_goes_through_what_was_measured() -> None:
     scored, trials = simulated()
     found = asked(simulated())["learning_curve"]
     views = scored.labels.views
-    parts_of = {
-        trial.config["subset"]: scored.extra[f"subset|{trial.key}"] for trial in trials if trial.config.get("subset", "").startswith("owners")
-    }
+    parts_of = {trial.config.subset: scored.extra[f"subset|{trial.key}"] for trial in trials if (trial.config.subset or "").startswith("owners")}
     shares = [0.125, 0.25, 0.5]
     assert [point["fraction"] for point in found["points"]] == [*shares, 1.0]
     assert [point["num_pictures"] for point in found["points"]] == [1050, 2100, 4200, 8400]
@@ -118,7 +119,7 @@ def test_the_learning_curve_goes_through_what_was_measured() -> None:
     expected.append(float(np.mean([spearman(row, views) for row in column(scored, RECIPE)])))
     assert [point["rho"]["value"] for point in found["points"]] == pytest.approx(expected)
     assert found["still_rising"]
-    key = next(trial.key for trial in trials if trial.config.get("subset") == "owners:0.5")
+    key = next(trial.key for trial in trials if trial.config.subset == "owners:0.5")
     level = asked(simulated(), **{f"subset__{key}": column(scored, RECIPE)[0]})["learning_curve"]
     assert not level["still_rising"]  # control: half of the owners are as good as all
     assert asked(simulated(asked=False))["learning_curve"] is None
@@ -140,7 +141,7 @@ def test_a_leak_is_found_where_there_is_one() -> None:
 
 def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
     scored, trials = simulated()
-    key = next(trial.key for trial in trials if trial.config.get("subset", "").startswith("before"))
+    key = next(trial.key for trial in trials if (trial.config.subset or "").startswith("before"))
     dates, views, recipe = scored.labels.uploaded_at, scored.labels.views, column(scored, RECIPE)
     assert dates is not None
     rows = dates >= np.datetime64(CUTOFF)
@@ -234,28 +235,33 @@ def test_copies_tell_what_content_can_reach() -> None:
 
 def test_the_page_shows_what_content_can_reach() -> None:
     arguments = parts(num_trials=24)
-    answers = arguments["verdict"]["questions"]
-    assert answers["content"] is None
+    verdict = arguments["verdict"]
+    assert verdict.questions.content is None
     assert "Copies of one picture were not kept by this packed set" in text_of(render_report(**arguments), "questions")
     enough = asked(simulated(), **copies(content=0.5))["content"]
-    answers["content"] = enough
-    text = text_of(render_report(**arguments), "questions")
+
+    def shown(content: dict[str, Any]) -> tuple[str, list[str]]:
+        """The section's text, and the labels of its rows."""
+        of_content = Content.model_validate(content)
+        drawn = charts(changed(verdict.questions, content=of_content)).content
+        assert drawn is not None
+        text = text_of(render_report(**changed(arguments, verdict__questions__content=of_content)), "questions")
+        return text, [row.label for row in drawn.rows]
+
+    text, rows = shown(enough)
     few = asked(simulated(), **{name: of[100:160] for name, of in copies(content=0.5).items()})["content"]
     for group in ("other_owner", "same_owner"):
         assert enough[group]["statement"] in text
     assert "were not kept" not in text
-    assert [row["label"] for row in charts(answers)["content"]["rows"]] == [
-        "copies by different owners: content",
-        "copies by one owner: content and owner",
-    ]
-    answers["content"] = few
+    assert rows == ["copies by different owners: content", "copies by one owner: content and owner"]
     assert few["other_owner"]["num_pairs"] == 50
     assert few["same_owner"]["ceiling"] is None
-    assert few["same_owner"]["statement"] in text_of(render_report(**arguments), "questions")
-    assert [row["label"] for row in charts(answers)["content"]["rows"]] == ["copies by different owners: content"]
-    answers["content"] = dict.fromkeys(few, few["same_owner"])
-    assert charts(answers)["content"]["rows"] == []
-    assert few["same_owner"]["statement"] in text_of(render_report(**arguments), "questions")
+    text, rows = shown(few)
+    assert few["same_owner"]["statement"] in text
+    assert rows == ["copies by different owners: content"]
+    text, rows = shown(dict.fromkeys(few, few["same_owner"]))
+    assert few["same_owner"]["statement"] in text
+    assert rows == []
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -263,9 +269,9 @@ def test_what_was_stored_is_read_as_it_was(tmp_path: Path, known: bool) -> None:
     scored, trials = simulated(dates_known=known, favorites_known=known)
     scored = replace(scored, extra=scored.extra | {name.replace("__", "|"): of for name, of in copies(content=0.5).items()})
     signature = {"identity": "ab", "control": None, "judged": Judged.of(trials).keys}
-    assert Scored.read(tmp_path, signature) is None
-    scored.write(tmp_path, signature)
-    read = Scored.read(tmp_path, signature)
+    assert Scored.read(SweepFolder(tmp_path), signature) is None
+    scored.write(SweepFolder(tmp_path), signature)
+    read = Scored.read(SweepFolder(tmp_path), signature)
     assert read is not None
     assert read.opening == scored.opening == 3
     assert read.extra.keys() == scored.extra.keys()
@@ -291,9 +297,9 @@ def test_what_was_stored_is_read_as_it_was(tmp_path: Path, known: bool) -> None:
 def test_scores_of_something_else_are_not_read(tmp_path: Path, change: dict[str, Any]) -> None:
     scored, _ = simulated()
     signature = {"identity": "ab", "control": None, "judged": ["0007"]}
-    scored.write(tmp_path, signature)
-    assert Scored.read(tmp_path, signature) is not None
-    assert Scored.read(tmp_path, signature | change) is None
+    scored.write(SweepFolder(tmp_path), signature)
+    assert Scored.read(SweepFolder(tmp_path), signature) is not None
+    assert Scored.read(SweepFolder(tmp_path), signature | change) is None
 
 
 @pytest.mark.slow
@@ -304,8 +310,9 @@ def test_a_report_asks_copies_unless_counts_were_handed_out_anew(planted_shards:
             small_sweep(planted_shards, trials=1), RunOptions(home=tmp_path, local=True, tracking="off", control=control), lambda line: None
         )
         verdict = report(tmp_path, sweep.folder.name, tracking="off", say=lambda line: None)
-        found = verdict["questions"]["content"]
+        found = verdict.questions.content
         if control is None:
-            assert {name: group["num_pairs"] for name, group in found.items()} == kept
+            assert found is not None
+            assert {name: group.num_pairs for name, group in found} == kept
         else:
             assert found is None
