@@ -5,7 +5,7 @@ Labels are of train and val; of test nothing is read here, what is known of it c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,31 @@ from peoria.records.selection import best_by_objective
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.tails import Tail, compare
+from peoria.verdict.schema import Predictor
 from peoria.verdict.sentences import tail_laws
+from peoria.verdict.tables import (
+    CutSummary,
+    Figure1,
+    Figure2,
+    Headline,
+    LawPoint,
+    LossPoint,
+    LossWindow,
+    NativeNumbers,
+    NumPictures,
+    OurTrial,
+    Paper,
+    PictureCounts,
+    PrintedCount,
+    PrintedLoss,
+    PrintedPictures,
+    Table1,
+    Table1Row,
+    Table2,
+    Table2Row,
+    TailFit,
+    TailPoint,
+)
 from shards.inspection.count_tables import COUNTS, CountTables
 from shards.inspection.histograms import SHOWN_VIEWS, ViewsHistogram
 from shards.labels import Labels
@@ -31,52 +55,34 @@ NATIVE = {
 }
 
 
-def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Plain JSON values; a value that cannot be had is None.
+def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors: Sequence[Predictor] = ()) -> Paper:
+    """The paper's tables and figures; a value that is not available is None.
+
+    Tables and Figure 2 are of both splits together. The outlier filter is the paper's, by mean and population sd of these pictures: each count by its
+    own, a picture out if one is beyond. Of Figures 3 and 4 our points are means of the training loss since the point before, over stretches that do
+    not overlap; they are averaged further only as far as the window goes. Of the classification the paper's d2 is the share of wrong answers removed,
+    ours that of the log-loss. The best of a task is so by its objective on val, which flatters it there.
 
     Args:
-        train, val: as the sweep sees them, before any cut. Tables and Figure 2 are of both together.
-        trials: of a sweep, `records.read_trials`.
-        predictors: ``verdict["predictors"]``, where the test split has been opened; else nothing is said of test.
-
-    Returns:
-        ``pictures``: {"train", "val"}, how many.
-        ``table_1``: {"outlier_sd", "num_before", "num_after", "rows"}; a row {"count", "limit" (largest count that stays), "paper": {"mean", "sd",
-            "max"}, "before", "after"}, each {"mean", "sd" (sample, n − 1), "sd_population" (n), "max", "share_zero"}. The cut is the paper's, by
-            mean and population sd of these pictures, each count by its own, a picture out if one is beyond.
-        ``table_2``: {"rows"}; a row {"first", "second", "paper", "pearson_before", "pearson_after", "spearman_before", "spearman_after"}.
-        ``figure_1``: {"average", "most_viewed"}, pictures of train: {"key", "id", "views", "favorites", "comments"}; average: the one whose views
-            are nearest to the mean. {"mean_views", "paper": {"average", "most_viewed"}} beside them.
-        ``figure_2``: {"num", "shown_views", "num_beyond", "edges" [B + 1], "heights" [B] (pictures, the last bin's right edge included), "ccdf":
-            [{"views", "share" (of pictures with at least so many views)}], "fits", "why_no_fit"}. Two fits where there are enough counts: from one
-            view on, and from the xmin of the smallest KS distance; each is `tails.Tail` with "sentence" (which law fits better) and "curve":
-            [{"views", "power_law", "lognormal"}], shares as in ccdf.
-        ``figure_3``, ``figure_4``: the training loss of the classification and of the hybrid trial with the paper's settings; None where the sweep
-            has none. {"trial", "label", "status", "window_of_paper", "window" (iterations; the paper's, of a short run a tenth of it),
-            "batch_size", "iterations_a_point", "coarser_than_window", "smoothed_over" (points), "note", "points": [{"iterations", "pictures",
-            "loss"}], "val": the same of the loss on val, "constant": the val loss of the task's constant}. Our points are means of the training
-            loss since the point before, over stretches that do not overlap; they are averaged further only as far as the window goes.
-            Iterations are pictures seen / batch size.
-        ``headline``: [{"task", "paper", "ours"}]. ``paper``: {"loss", "best", "constant", "d2", "best_d2", "unit"} as printed, d2 computed from
-            it. ``ours``: [{"role" ("paper" or "best of this task"), "trial", "label", "status", "val", "test" (None: not judged)}] with {"loss",
-            "constant", "d2", "rank" (rho_views, for classification gini_fav), "rho_views", "accuracy"}; best of the task: by its objective on val,
-            which flatters it there. Of the classification the paper's d2 is the share of wrong answers removed, ours that of the log-loss.
+        train, val: as the sweep sees them, before any filter of outliers.
+        trials: of a sweep, `records.trials.read_trials`.
+        predictors: of the verdict, where the test split has been opened; else nothing is said of test.
     """
     labels = _joined(train, val)
     columns = {name: column for name in COUNTS if (column := getattr(labels, name)) is not None}
     keep = kept_by_outlier_filter(labels, printed.OUTLIER_SD)
     before, after = CountTables.of(columns), CountTables.of({name: column[keep] for name, column in columns.items()})
     by_key = {trial.key: trial for trial in trials}
-    return {
-        "pictures": {"train": len(train), "val": len(val)},
-        "table_1": _table_1(before, after),
-        "table_2": _table_2(columns, keep, before, after),
-        "figure_1": _figure_1(train),
-        "figure_2": _figure_2(labels.views),
-        "figure_3": _losses(by_key.get("paper-classification"), "classification"),
-        "figure_4": _losses(by_key.get("paper-hybrid"), "hybrid"),
-        "headline": [_headline(task, trials, predictors) for task in NATIVE],
-    }
+    return Paper(
+        pictures=NumPictures(train=len(train), val=len(val)),
+        table_1=_table_1(before, after),
+        table_2=_table_2(columns, keep, before, after),
+        figure_1=_figure_1(train),
+        figure_2=_figure_2(labels.views),
+        figure_3=_losses(by_key.get("paper-classification"), "classification"),
+        figure_4=_losses(by_key.get("paper-hybrid"), "hybrid"),
+        headline=tuple(_headline(task, trials, predictors) for task in NATIVE),
+    )
 
 
 def _joined(train: Labels, val: Labels) -> Labels:
@@ -87,102 +93,112 @@ def _joined(train: Labels, val: Labels) -> Labels:
     return Labels(**{name: both(name) for name in ("keys", "ids", "owners", *COUNTS)})
 
 
-def _table_1(before: CountTables, after: CountTables) -> dict[str, Any]:
+def _table_1(before: CountTables, after: CountTables) -> Table1:
     rows = [
-        {
-            "count": name,
-            "paper": printed.TABLE_1[name]._asdict(),
-            "limit": row.mean + printed.OUTLIER_SD * row.sd_population,
-            "before": asdict(row),
-            "after": asdict(after.table_1[name]),
-        }
+        Table1Row(
+            count=name,
+            paper=PrintedCount.model_validate(printed.TABLE_1[name]),
+            limit=row.mean + printed.OUTLIER_SD * row.sd_population,
+            before=CutSummary.model_validate(row),
+            after=CutSummary.model_validate(after.table_1[name]),
+        )
         for name, row in before.table_1.items()
     ]
-    return {"outlier_sd": printed.OUTLIER_SD, "num_before": before.num_pictures, "num_after": after.num_pictures, "rows": rows}
+    return Table1(outlier_sd=printed.OUTLIER_SD, num_before=before.num_pictures, num_after=after.num_pictures, rows=tuple(rows))
 
 
-def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray, before: CountTables, after: CountTables) -> dict[str, Any]:
-    rows = []
-    for pair, pearson in before.table_2.items():
+def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray, before: CountTables, after: CountTables) -> Table2:
+    def row(pair: str) -> Table2Row:
         first, second = pair.split()
-        row = {"first": first, "second": second, "paper": printed.TABLE_2[pair], "pearson_before": pearson, "pearson_after": after.table_2[pair]}
-        for when, rows_of in (("before", slice(None)), ("after", keep)):
-            varies = row[f"pearson_{when}"] is not None
-            row[f"spearman_{when}"] = metrics.spearman(columns[first][rows_of], columns[second][rows_of]) if varies else None
-        rows.append(row)
-    return {"rows": rows}
+
+        def spearman(rows: slice | np.ndarray, pearson: float | None) -> float | None:
+            return None if pearson is None else metrics.spearman(columns[first][rows], columns[second][rows])  # None: one does not vary
+
+        return Table2Row(
+            first=first,
+            second=second,
+            paper=printed.TABLE_2[pair],
+            pearson_before=before.table_2[pair],
+            pearson_after=after.table_2[pair],
+            spearman_before=spearman(slice(None), before.table_2[pair]),
+            spearman_after=spearman(keep, after.table_2[pair]),
+        )
+
+    return Table2(rows=tuple(row(pair) for pair in before.table_2))
 
 
-def _figure_1(train: Labels) -> dict[str, Any]:
-    def picture(row: int) -> dict[str, Any]:
+def _figure_1(train: Labels) -> Figure1:
+    def picture(row: int) -> PictureCounts:
         counts = {name: None if (column := getattr(train, name)) is None else int(column[row]) for name in COUNTS}
-        return {"key": str(train.keys[row]), "id": str(train.ids[row]), **counts}
+        return PictureCounts.model_validate({"key": str(train.keys[row]), "id": str(train.ids[row]), **counts})
 
     mean = float(train.views.mean())
-    return {
-        "average": picture(int(np.abs(train.views - mean).argmin())),
-        "most_viewed": picture(int(train.views.argmax())),
-        "mean_views": mean,
-        "paper": {"average": printed.AVERAGE_PICTURE, "most_viewed": printed.TABLE_1["views"].max},
-    }
+    return Figure1(
+        average=picture(int(np.abs(train.views - mean).argmin())),
+        most_viewed=picture(int(train.views.argmax())),
+        mean_views=mean,
+        paper=PrintedPictures(average=printed.AVERAGE_PICTURE, most_viewed=printed.TABLE_1["views"].max),
+    )
 
 
-def _figure_2(views: np.ndarray) -> dict[str, Any]:
+def _figure_2(views: np.ndarray) -> Figure2:
     histogram = ViewsHistogram.of(views)
     values, num = np.unique(views[views >= 1], return_counts=True)
     share = np.cumsum(num[::-1])[::-1] / len(views)
     spaced = np.geomspace(values[0], values[-1], MAX_POINTS) if len(values) else np.empty(0)
     places = np.unique(np.searchsorted(values, np.floor(spaced)))
-    fits, why = [], None
+    fits: tuple[TailFit, ...] = ()
+    why = None
     try:
-        fits = [_fit(compare(views, 1), views), _fit(compare(views), views)]
+        fits = (_fit(compare(views, 1), views), _fit(compare(views), views))
     except PeoriaError as error:
         why = str(error)
-    return {
-        "num": histogram.num,
-        "shown_views": SHOWN_VIEWS,
-        "num_beyond": histogram.num_beyond,
-        "edges": histogram.edges.tolist(),
-        "heights": histogram.heights.tolist(),
-        "ccdf": [{"views": int(values[i]), "share": float(share[i])} for i in places],
-        "fits": fits,
-        "why_no_fit": why,
-    }
+    return Figure2(
+        num=histogram.num,
+        shown_views=SHOWN_VIEWS,
+        num_beyond=histogram.num_beyond,
+        edges=histogram.edges.tolist(),
+        heights=histogram.heights.tolist(),
+        ccdf=tuple(TailPoint(views=int(values[i]), share=float(share[i])) for i in places),
+        fits=fits,
+        why_no_fit=why,
+    )
 
 
-def _fit(tail: Tail, views: np.ndarray) -> dict[str, Any]:
+def _fit(tail: Tail, views: np.ndarray) -> TailFit:
     x = np.unique(np.round(np.geomspace(tail.xmin, views.max(), MAX_POINTS)))
     power, lognormal = tail.ccdf(x)
-    curve = [{"views": int(a), "power_law": float(b), "lognormal": float(c)} for a, b, c in zip(x, power, lognormal, strict=True)]
-    return {**tail.plain(), "sentence": tail_laws(tail.better, tail.z, tail.p), "curve": curve}
+    curve = [LawPoint(views=int(a), power_law=float(b), lognormal=float(c)) for a, b, c in zip(x, power, lognormal, strict=True)]
+    return TailFit.model_validate({**asdict(tail), "sentence": tail_laws(tail.better, tail.z, tail.p), "curve": curve})
 
 
-def _losses(trial: TrialRecord | None, task: str) -> dict[str, Any] | None:
+def _losses(trial: TrialRecord | None, task: str) -> LossWindow | None:
     if trial is None:
         return None
     batch_size = trial.config.batch_size
-    points = [(step, values) for step, values in trial.points()]
+    points = trial.points()
     raw = [(step, values["train/loss"]) for step, values in points if "train/loss" in values]
     resolution = raw[0][0] / batch_size if raw else None  # the first point is the mean of all before it
     window = min(printed.WINDOWS[task], trial.config.pictures / batch_size * LONGEST_WINDOW)
     over = max(1, int(window / resolution)) if resolution else 1
     means: list[float] = np.convolve([loss for _, loss in raw], np.full(over, 1 / over), "valid").tolist() if len(raw) >= over else []
     constants = [values[f"val/{NATIVE[task][1]}"] for _, values in points if f"val/{NATIVE[task][1]}" in values]
-    return {
-        "trial": trial.key,
-        "label": trial.label,
-        "status": trial.status,
-        "window_of_paper": printed.WINDOWS[task],
-        "window": window,
-        "batch_size": batch_size,
-        "iterations_a_point": resolution,
-        "coarser_than_window": resolution is not None and resolution > window,
-        "smoothed_over": over,
-        "note": _note(resolution, over, window, printed.WINDOWS[task]),
-        "points": [_point(step, batch_size, loss) for (step, _), loss in zip(raw[over - 1 :], means, strict=True)],
-        "val": [_point(step, batch_size, values[f"val/{NATIVE[task][0]}"]) for step, values in points if f"val/{NATIVE[task][0]}" in values],
-        "constant": constants[-1] if constants else None,
-    }
+    on_val = [(step, values[f"val/{NATIVE[task][0]}"]) for step, values in points if f"val/{NATIVE[task][0]}" in values]
+    return LossWindow(
+        trial=trial.key,
+        label=trial.label,
+        status=trial.status,
+        window_of_paper=printed.WINDOWS[task],
+        window=window,
+        batch_size=batch_size,
+        iterations_a_point=resolution,
+        coarser_than_window=resolution is not None and resolution > window,
+        smoothed_over=over,
+        note=_note(resolution, over, window, printed.WINDOWS[task]),
+        points=tuple(_point(step, batch_size, loss) for (step, _), loss in zip(raw[over - 1 :], means, strict=True)),
+        val=tuple(_point(step, batch_size, loss) for step, loss in on_val),
+        constant=constants[-1] if constants else None,
+    )
 
 
 def _note(resolution: float | None, over: int, window: float, of_paper: int) -> str:
@@ -194,49 +210,55 @@ def _note(resolution: float | None, over: int, window: float, of_paper: int) -> 
     return f"{each}, averaged over {over} for a window of {window:,.0f}{' as in the paper' if window == of_paper else ', a tenth of the run'}."
 
 
-def _point(step: int, batch_size: int, loss: float) -> dict[str, float]:
-    return {"iterations": step / batch_size, "pictures": step, "loss": float(loss)}
+def _point(step: int, batch_size: int, loss: float) -> LossPoint:
+    return LossPoint(iterations=step / batch_size, pictures=step, loss=loss)
 
 
-def _headline(task: str, trials: Sequence[TrialRecord], predictors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _headline(task: str, trials: Sequence[TrialRecord], predictors: Sequence[Predictor]) -> Headline:
     of_task = [trial for trial in trials if trial.config.task == task]
-    best = best_by_objective(of_task)
-    judged = {predictor["name"]: predictor for predictor in predictors}
-    ours = []
-    for role, trial in [("paper", next((t for t in of_task if t.key == f"paper-{task}"), None)), ("best of this task", best)]:
-        if trial is not None:
-            on_test = judged.get(f"trial-{trial.key}")
-            val = {name.removeprefix("val/"): value for name, value in trial.metrics.items() if name.startswith("val/")}
-            test = (
-                None
-                if on_test is None
-                else on_test["losses"] | {name: on_test[name]["value"] for name in ("rho_views", "gini_fav") if name in on_test}
-            )
-            ours.append(
-                {"role": role, "trial": trial.key, "label": trial.label, "status": trial.status, "val": _numbers(task, val)}
-                | {"test": None if test is None else _numbers(task, test)}
-            )
-    return {"task": task, "paper": _printed(task), "ours": ours}
+    judged = {predictor.name: predictor for predictor in predictors}
+
+    def ours(role: Literal["paper", "best of this task"], trial: TrialRecord) -> OurTrial:
+        on_test = judged.get(f"trial-{trial.key}")
+        val = {name.removeprefix("val/"): value for name, value in trial.metrics.items() if name.startswith("val/")}
+        test = None if on_test is None else _numbers(task, on_test.losses | _ranks(on_test))
+        return OurTrial(role=role, trial=trial.key, label=trial.label, status=trial.status, val=_numbers(task, val), test=test)
+
+    found = [ours("paper", trial) for trial in of_task if trial.key == f"paper-{task}"]
+    if (best := best_by_objective(of_task)) is not None:
+        found.append(ours("best of this task", best))
+    return Headline(task=task, paper=_printed(task), ours=tuple(found))
 
 
-def _numbers(task: str, found: Mapping[str, float]) -> dict[str, float | None]:
+def _ranks(predictor: Predictor) -> dict[str, float]:
+    found = {"rho_views": predictor.rho_views, "gini_fav": predictor.gini_fav}
+    return {name: interval.value for name, interval in found.items() if interval is not None}
+
+
+def _numbers(task: str, found: Mapping[str, float]) -> NativeNumbers:
     """The native loss beside its constant's; on another target or for a diverged trial there may be none."""
     loss, constant = found.get(NATIVE[task][0]), found.get(NATIVE[task][1])
     d2 = None if loss is None or constant is None or constant <= 0 else metrics.d2(loss, constant)
     rank, rho = found.get(NATIVE[task][2]), found.get("rho_views")
-    return {"loss": loss, "constant": constant, "d2": d2, "rank": rank, "rho_views": rho, "accuracy": found.get("accuracy_fav")}
+    return NativeNumbers(loss=loss, constant=constant, d2=d2, rank=rank, rho_views=rho, accuracy=found.get("accuracy_fav"))
 
 
-def _printed(task: str) -> dict[str, Any]:
-    """The regression's constant is half the variance of the paper's Table 1 (`audit.readings`, B), not the 87,000 that it compares with."""
+def _printed(task: str) -> PrintedLoss:
+    """The regression's constant is half the variance of the paper's Table 1 (`arithmetic.readings`, B), not the 87,000 that it compares with."""
     if task == "classification":
         numbers = printed.CLASSIFICATION
         errors = {name: 1 - value for name, value in numbers.items()}
-        found = {"loss": numbers["mean"], "best": numbers["max"], "constant": numbers["constant"], "unit": "accuracy"}
-        return found | {"d2": metrics.d2(errors["mean"], errors["constant"]), "best_d2": metrics.d2(errors["max"], errors["constant"])}
+        return PrintedLoss(
+            loss=numbers["mean"],
+            best=numbers["max"],
+            constant=numbers["constant"],
+            unit="accuracy",
+            d2=metrics.d2(errors["mean"], errors["constant"]),
+            best_d2=metrics.d2(errors["max"], errors["constant"]),
+        )
     if task == "hybrid":
         loss, best, constant, unit = printed.HYBRID["mean"], printed.HYBRID["min"], printed.HYBRID["constant"], "half-MSE of the bin"
     else:
         constant = next(reading.constant for reading in arithmetic.readings() if reading.name == "B")
         loss, best, unit = printed.REGRESSION["train"], printed.REGRESSION["val"], "half-MSE of views; loss on train, best on val"
-    return {"loss": loss, "best": best, "constant": constant, "d2": metrics.d2(loss, constant), "best_d2": metrics.d2(best, constant), "unit": unit}
+    return PrintedLoss(loss=loss, best=best, constant=constant, d2=metrics.d2(loss, constant), best_d2=metrics.d2(best, constant), unit=unit)

@@ -23,10 +23,10 @@ from peoria.verdict.judge import judge
 from peoria.verdict.judged import Judged, signature
 from peoria.verdict.predictors import on_val
 from peoria.verdict.questions import answer
-from peoria.verdict.schema import Chosen, ChosenTrial, Predictor, Target, Verdict
+from peoria.verdict.schema import Chosen, ChosenTrial, Target, Verdict
 from peoria.verdict.scores import Scored
 from peoria.verdict.sentences import FROZEN, all_said, chosen
-from peoria.verdict.tables import PackedSet, Paper
+from peoria.verdict.tables import PackedSet
 from peoria.verdict.test_split import open_and_score
 from shards.files import write_atomic
 from shards.inspection.describe import describe
@@ -86,8 +86,7 @@ def make_verdict(
     if sweep.control is None:  # of counts that were handed out anew the paper's tables would say nothing
         shard_set = ShardSet(Path(sweep.shards))
         train, val = (filtered_labels(shard_set, split, sweep.where) for split in ("train", "val"))
-        on_test = [{"name": p.name, "losses": p.losses} | ranks(p) for p in found.predictors]
-        paper = Paper.model_validate(remade(train, val, trials, on_test))
+        paper = remade(train, val, trials, found.predictors)
     return Verdict(
         **dict(found),
         sweep=sweep.name,
@@ -100,11 +99,6 @@ def make_verdict(
         paper=paper,
         data=PackedSet.model_validate(describe(Path(sweep.shards))),
     )
-
-
-def ranks(predictor: Predictor) -> dict[str, dict[str, float]]:
-    found = (("rho_views", predictor.rho_views), ("gini_fav", predictor.gini_fav))
-    return {name: {"value": interval.value} for name, interval in found if interval is not None}
 
 
 def chosen_of(trials: list[TrialRecord], judged: Judged, targets: Collection[Target], objective: str) -> Chosen:

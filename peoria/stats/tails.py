@@ -5,8 +5,7 @@ distributions in empirical data", SIAM Review 51) recommend; a straight stretch 
 """
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -36,9 +35,6 @@ class Tail:
     z: float  # Vuong's statistic, above 0 where the lognormal fits better
     p: float  # two-sided
     better: str | None  # "lognormal", "power law", or None: cannot be told apart
-
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
 
     def ccdf(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """P(count ≥ x) among all counts by the power law and by the lognormal, float64 [N] each, for whole ``x`` [N] ≥ xmin."""

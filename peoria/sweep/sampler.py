@@ -15,6 +15,7 @@ from peoria.config.sweep import Sweep
 from peoria.data.streams import SweepStream, derived_seed
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
+Params = dict[str, Any]  # Optuna's: by parameter, its value
 
 # As in Optuna's TPESampler where nothing is said.
 NUM_CANDIDATES = 24
@@ -70,7 +71,7 @@ class FinishedTrials:
         groups = [{name: group[name] for name in sorted(group) if not group[name].single()} for group in found]
         return [group for group in groups if group]
 
-    def split(self, space: Distributions, running: dict[int, dict[str, Any]]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    def split(self, space: Distributions, running: dict[int, Params]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
         """The values of the best trials and of all others, float64 [trials with all of ``space``] for each parameter, by number of trial.
 
         Args:
@@ -101,16 +102,16 @@ class TrialSampler(optuna.samplers.BaseSampler):
         self._sweep_seed = sweep.seed
         self._num_startup = sweep.startup_per_task * len(sweep.space.task)
         self.finished = FinishedTrials()
-        self._drawn: dict[int, dict[str, Any]] = {}  # by number of a running trial, what its task does not ask for included
+        self._drawn: dict[int, Params] = {}  # by number of a running trial, what its task does not ask for included
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Distributions:
         return {name: distribution for group in self.finished.groups() for name, distribution in group.items()}
 
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> Params:
         if len(self.finished) < self._num_startup:
             return {}
         rng, running = np.random.RandomState(self._seed(trial)), self._running(study, trial)
-        params: dict[str, Any] = {}
+        params: Params = {}
         for group in self.finished.groups():
             params |= self._sample(group, running, rng)
         self._drawn[trial.number] = params
@@ -129,11 +130,11 @@ class TrialSampler(optuna.samplers.BaseSampler):
     def _seed(self, trial: FrozenTrial, name: str = "") -> int:
         return derived_seed(self._sweep_seed, trial.number, SweepStream.SAMPLER, *name.encode())
 
-    def _running(self, study: optuna.Study, trial: FrozenTrial) -> dict[int, dict[str, Any]]:
+    def _running(self, study: optuna.Study, trial: FrozenTrial) -> dict[int, Params]:
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         return {other.number: self._drawn.get(other.number, {}) | other.params for other in running if other.number != trial.number}
 
-    def _sample(self, space: Distributions, running: dict[int, dict[str, Any]], rng: np.random.RandomState) -> dict[str, Any]:
+    def _sample(self, space: Distributions, running: dict[int, Params], rng: np.random.RandomState) -> Params:
         """Of ``NUM_CANDIDATES`` points drawn as the best trials lie, the one that is likeliest under these against all others."""
         below, above = (_ParzenEstimator(values, space, PARZEN) for values in self.finished.split(space, running))
         points = below.sample(rng, NUM_CANDIDATES)

@@ -3,7 +3,9 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import TypeGuard
+
+from peoria.records.points import Curve
 
 MAX_POINTS = 500  # a curve; MLflow's chart view becomes slow above
 MAX_KEYS = 40  # metrics a run, the marker among them
@@ -16,7 +18,7 @@ class MetricPoint:
     metrics: dict[str, float]  # finite, with the marker
 
 
-def curve(raw: list[tuple[int, dict[str, Any]]]) -> list[MetricPoint]:
+def curve(raw: Curve) -> list[MetricPoint]:
     """Points with finite values only, of the MAX_KEYS - 1 metrics that came first, and the marker."""
     keys: dict[str, None] = {}
     for _, metrics in raw:

@@ -13,7 +13,7 @@ from peoria.paper.replication import remade
 from peoria.records.folder import TrialFolder
 from peoria.records.schema import BaselineRecord, Environment, Purpose, ReportRun, SweepRecord, TrialStatus
 from peoria.records.trials import TrialRecord
-from peoria.report.build import chosen_of, ranks
+from peoria.report.build import chosen_of
 from peoria.report.contact_sheets import sheets
 from peoria.report.search_charts import TrialCurve
 from peoria.stats.estimates import Resampling
@@ -23,7 +23,6 @@ from peoria.verdict.contact_rows import sheet_rows
 from peoria.verdict.judged import Judged
 from peoria.verdict.schema import Target, Verdict
 from peoria.verdict.scores import Scored
-from peoria.verdict.tables import Paper
 from shards.labels import Labels
 from tests.helpers.worlds import judged, world
 
@@ -75,7 +74,7 @@ def parts(
     paper = None
     if control is None:
         train, val = (counted(labels, rng, times) for times in (3, 1))
-        paper = Paper.model_validate(remade(train, val, trials, [{"name": p.name, "losses": p.losses} | ranks(p) for p in found.predictors]))
+        paper = remade(train, val, trials, found.predictors)
     targets: dict[Target, str] = {target: of.predictor for target, of in found.targets.known}
     verdict = Verdict(
         **dict(found),
