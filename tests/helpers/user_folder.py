@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from peoria.data.synthetic import PLANTS, plant
+from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 
 ROOT = Path(__file__).parents[2]
 FEW = 40  # pictures in the forms that are only packed
@@ -28,7 +28,7 @@ def user_folder(root: Path) -> Path:
     before, main, after = paper.read_text().partition('\nif __name__ == "__main__":')
     assert main
     paper.write_text(before + SMALL + main + after)
-    plant(root / "photos", num_pictures=1200, seed=5, **PLANTS["both"])
+    plant(root / "photos", num_pictures=1200, seed=5, **EFFECT_WEIGHTS["both"])
     images = root / "photos" / "images"
     (root / "images").symlink_to(images)
     with (root / "photos" / "metadata.csv").open(newline="") as file:
