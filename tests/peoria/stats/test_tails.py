@@ -90,6 +90,34 @@ def test_the_lognormal_of_whole_numbers() -> None:
         assert tails._log_lognormal(np.array([float(x)]), 1, 3.0, 1.2)[0] == pytest.approx(np.log(inside / density.sf(1)), rel=1e-6)
 
 
+@pytest.mark.parametrize(("counts", "xmin"), [(lognormal(20_000), 1), (lognormal(1000), 277), (power_law(20_000, 2.5), 1)])
+def test_the_fit_does_not_depend_on_where_its_search_stopped(counts: np.ndarray, xmin: int) -> None:
+    """A simplex stops where the last bits of the CPU lead it; Newton's method goes on to one place."""
+    x, num = (part.astype(np.float64) for part in np.unique(counts[counts >= xmin], return_counts=True))
+    mu, sigma = tails._lognormal(x, num, xmin)
+
+    def mean_log_likelihood(mu: float, log_sigma: float) -> float:
+        return float(num @ tails._log_lognormal(x, xmin, mu, np.exp(log_sigma))) / num.sum()
+
+    def slopes(mu: float, log_sigma: float) -> np.ndarray:
+        return tails._slopes(x, num, xmin, mu, np.exp(log_sigma))
+
+    at = np.array([mu, np.log(sigma)])
+    for place in (at, at + np.array([0.3, -0.2])):
+        expected = [(mean_log_likelihood(*(place + step)) - mean_log_likelihood(*(place - step))) / 2e-4 for step in 1e-4 * np.eye(2)]
+        assert slopes(*place) == pytest.approx(expected, rel=1e-5, abs=1e-7)
+    inner = mu > 0
+    found = [tails._settled(lambda t: slopes(*t) if inner else slopes(0.0, t[0])[1:], (at + start)[not inner :]) for start in (0.0, 3e-6, -1e-5)]
+    assert all(place == pytest.approx(found[0], abs=1e-9) for place in found)
+    assert slopes(*at)[not inner :] == pytest.approx(0, abs=1e-12)
+    assert abs(slopes(*(at + 1e-6))).max() > 1e-9  # control: a place as far away as a simplex stops is told apart
+
+
+def test_no_fit_where_there_is_no_maximum() -> None:
+    assert tails._settled(lambda t: t, [0.1]) is None  # a minimum
+    assert tails._settled(lambda t: t * np.nan, [0.1]) is None
+
+
 def test_the_distribution_functions_that_are_drawn() -> None:
     counts = lognormal(20_000)
     found = compare(counts, 5)
