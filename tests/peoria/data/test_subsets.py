@@ -141,8 +141,8 @@ def test_baselines_learn_from_the_subset_too(dataset: Dataset) -> None:
 
     part, alone, whole = scores(config.subset, dataset), scores(None, shrunk(dataset, rows)), scores(None, dataset)
     assert part["colour-ridge"] is not None
-    np.testing.assert_array_equal(part["colour-ridge"], alone["colour-ridge"])  # type: ignore[arg-type]
-    assert (part["colour-ridge"] != whole["colour-ridge"]).any()  # type: ignore[union-attr]
+    np.testing.assert_allclose(part["colour-ridge"], alone["colour-ridge"], rtol=1e-9)  # type: ignore[arg-type]
+    assert not np.allclose(part["colour-ridge"], whole["colour-ridge"], rtol=1e-3)  # type: ignore[union-attr]
 
 
 def test_a_part_of_a_split_keeps_pictures_and_rows_together(dataset: Dataset) -> None:

@@ -144,7 +144,7 @@ def test_figure_2_holds_all_counts_and_both_laws(splits: tuple[Labels, Labels]) 
     assert whole["sentence"] == f"a lognormal fits better (z = {whole['z']:.1f}, p < 0.001)"
     at = {point["views"]: point for point in whole["curve"]}
     assert at[1]["lognormal"] == pytest.approx((views >= 1).mean(), abs=LAST_DIGIT)
-    assert at[1]["power_law"] == at[1]["lognormal"]
+    assert at[1]["power_law"] == pytest.approx(at[1]["lognormal"], abs=2 * LAST_DIGIT)
     assert found["why_no_fit"] is None
 
 
@@ -154,8 +154,8 @@ def test_figure_4_is_smoothed_over_the_papers_window(splits: tuple[Labels, Label
     assert found["iterations_a_point"] == 40  # 2,000 pictures, 50 a batch
     assert found["smoothed_over"] == 15  # 15 points of 40 iterations are 600
     assert not found["coarser_than_window"]
-    assert found["points"][0] == {"iterations": 600.0, "pictures": 30_000, "loss": np.mean(np.arange(1, 16))}
-    assert found["points"][-1] == {"iterations": 4000.0, "pictures": 200_000, "loss": np.mean(np.arange(86, 101))}
+    assert found["points"][0] == {"iterations": 600.0, "pictures": 30_000, "loss": pytest.approx(8)}
+    assert found["points"][-1] == {"iterations": 4000.0, "pictures": 200_000, "loss": pytest.approx(93)}
     assert [point["loss"] for point in found["val"]] == [4.0] * 4
     assert found["constant"] == 4.1
     assert found["note"] == "Each point is the mean loss of 40 iterations, averaged over 15 for a window of 600 as in the paper."
