@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test test-slow test-floors lint bench bench-peers clean lock
+.PHONY: install demo docs test test-other-cpu test-slow test-floors lint bench bench-peers clean lock
 
 install: .venv/installed
 
@@ -18,6 +18,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+# The same tests as on another CPU: the oldest one that numpy, torch and OpenBLAS run on, whose floating sums have other last bits.
+test-other-cpu: install
+	env $$($(BIN)/python -m tests.helpers.cpus) $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)

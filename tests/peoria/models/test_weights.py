@@ -11,7 +11,7 @@ from peoria.errors import WeightsError
 from peoria.models import LoadedWeights, PopularityNet, build
 from peoria.models.weights import read_weights
 
-ALEXNET_FEATURES = Path(__file__).parents[4] / "shared/weights/alexnet_features_torchvision.pth"
+ALEXNET = os.environ.get("PEORIA_TEST_WEIGHTS")  # a state dict of a pretrained AlexNet, or of its convolutions alone
 
 
 def donor(net: str = "squeezenet1_1", **options: Any) -> dict[str, torch.Tensor]:
@@ -164,13 +164,11 @@ def test_a_state_dict_of_no_tensors_is_refused(tmp_path: Path) -> None:
         read_weights(tmp_path / "weights.pth")
 
 
-@pytest.mark.skipif(not ALEXNET_FEATURES.exists(), reason="the pretrained trunk is not on this machine")
+@pytest.mark.skipif(ALEXNET is None, reason="PEORIA_TEST_WEIGHTS names no pretrained AlexNet")
 @pytest.mark.parametrize("head", ["pool", "fc"])
 def test_a_pretrained_alexnet_trunk(head: str) -> None:
-    net, loaded = load(ALEXNET_FEATURES, "alexnet", head=head, trunk="frozen")
-    assert len(loaded.matched) == 10
-    assert not loaded.unmatched
-    assert (loaded.prefix, loaded.into) == ("", "features.")
-    assert all(name.startswith("classifier.") for name in loaded.missing)
-    assert bool(loaded.missing) == (head == "fc")
+    assert ALEXNET is not None
+    net, loaded = load(Path(ALEXNET), "alexnet", head=head, trunk="frozen")
+    assert len(loaded.matched) >= 10
+    assert all(name.startswith("classifier.") for name in (*loaded.missing, *loaded.unmatched))
     assert net.trunk.get_parameter("features.0.weight").std() > 0.1  # trained filters, not torchvision's initialisation of 0.03
