@@ -21,7 +21,7 @@ test: install
 
 # The same tests as on another CPU: the oldest one that numpy, torch and OpenBLAS run on, whose floating sums have other last bits.
 test-other-cpu: install
-	env $$($(BIN)/python -m tests.helpers.cpus) $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	another=$$($(BIN)/python -m tests.helpers.cpus) && env $$another $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
 
 test-slow: install
 	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
