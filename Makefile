@@ -44,6 +44,11 @@ test-floors: .venv-floors/installed
 	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
+# What is written by program: docs/paper.md by peoria/paper/claims.py, docs/speed.md by the results that it names.
+docs: install
+	$(BIN)/python -m docs.paper
+	$(BIN)/python -m benchmarks.readme
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -52,7 +57,6 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)
-	$(BIN)/python -m benchmarks.readme
 
 # The peers that `make bench` measures beside peoria; without them their figures are not run.
 bench-peers:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+ON_OWN = "_on_own_pictures"  # the names of figures end so that were measured on a set given by --pictures
+
 
 @dataclass(frozen=True)
 class Figure:

@@ -1,10 +1,15 @@
-"""Writes the newest results between the two marks of docs/speed.md, and a few of them into README.md: ``python -m benchmarks.readme``."""
+"""Writes a file of results between the two marks of docs/speed.md, and a few of them into README.md: ``python -m benchmarks.readme FILE``.
+
+Without FILE it is the one that docs/speed.md names. A run of one's own is no page's business: `make bench` writes no page.
+"""
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
+from benchmarks.figures import ON_OWN
 from benchmarks.rounds import ROOT
 
 BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->"
@@ -13,9 +18,11 @@ OF_README = ("first_pass_f32_vs_webdataset", "later_pass_f32_vs_webdataset", "wh
 HEAD = ["| what | value | floor / aim |", "|---|---|---|"]
 
 
-def newest() -> tuple[Path, dict[str, Any]]:
-    path = max((ROOT / "benchmarks" / "results").glob("*.json"))
-    return path, json.loads(path.read_text())
+def named() -> Path:
+    """The results that docs/speed.md is of."""
+    found = re.search(f"{re.escape(BEGIN)}.*?`(benchmarks/results/[^`]+)`", PAGE.read_text(), flags=re.DOTALL)
+    assert found is not None, PAGE
+    return ROOT / found.group(1)
 
 
 def rows(found: dict[str, Any]) -> dict[str, str]:
@@ -25,15 +32,15 @@ def rows(found: dict[str, Any]) -> dict[str, str]:
         if figure["value"] is None or figure["floor"] is None:
             continue
         bound = "≤" if figure["lower_is_better"] else "≥"
-        text = f"{figure['text']} ({figure['name'].partition('_on_')[2]})" if "_on_" in figure["name"] else figure["text"]
+        text = f"{figure['text']} (own pictures)" if figure["name"].endswith(ON_OWN) else figure["text"]
         missed = " **below the floor**" if figure["verdict"] == "below floor" else ""
         table[figure["name"]] = f"| {text} | {figure['value']:.3g} {figure['unit']}{missed} | {bound} {figure['floor']:g} / {figure['aim']:g} |"
     return table
 
 
-def whole_table() -> str:
+def whole_table(path: Path) -> str:
     """Every row, then what was not run."""
-    path, found = newest()
+    found = json.loads(path.read_text())
     others = [f"{figure['name']} ({figure['why']})" for figure in found["figures"] if figure["value"] is None]
     machine = found["machine"]
     missing = f"\n\nNot run: {', '.join(others)}." if others else ""
@@ -44,9 +51,9 @@ def whole_table() -> str:
     return "\n".join([head, "", *HEAD, *rows(found).values()]) + missing + "\n"
 
 
-def few_rows() -> str:
+def few_rows(path: Path) -> str:
     """Those of README.md; one of them falls short, and says so."""
-    table = rows(newest()[1])
+    table = rows(json.loads(path.read_text()))
     return "\n".join([*HEAD, *(table[name] for name in OF_README if name in table)]) + "\n"
 
 
@@ -55,5 +62,6 @@ def filled(text: str, table: str) -> str:
 
 
 if __name__ == "__main__":
-    for page, table in ((PAGE, whole_table()), (README, few_rows())):
+    results = Path(sys.argv[1]) if sys.argv[1:] else named()
+    for page, table in ((PAGE, whole_table(results)), (README, few_rows(results))):
         page.write_text(filled(page.read_text(), table))

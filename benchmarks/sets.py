@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.figures import Setting
+from benchmarks.figures import ON_OWN, Setting
 from benchmarks.pictures import jpegs
 from shards.cache.decoded import decoded
 from shards.pack.pack import pack
@@ -30,7 +30,7 @@ def packed(setting: Setting) -> Path:
 
 def sets(setting: Setting) -> dict[str, Path]:
     """By the ending that the names of its figures get: the made set, and the one that was given."""
-    return {"": packed(setting)} | ({} if setting.pictures is None else {f"_on_{setting.pictures.resolve().name}": setting.pictures})
+    return {"": packed(setting)} | ({} if setting.pictures is None else {ON_OWN: setting.pictures})
 
 
 def cache(setting: Setting, root: Path) -> Path:

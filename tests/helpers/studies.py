@@ -154,6 +154,11 @@ def run(study: Callable[[int], Any], seeds: Iterable[int], processes: int = 2) -
         return list(pool.map(study, seeds, chunksize=max(1, len(seeds) // (8 * processes))))
 
 
+def sampled(full: int, sample: int) -> int:
+    """How often to repeat: ``sample`` times, or ``full`` where PEORIA_TEST_FULL is set. Thresholds follow the count by the binomial."""
+    return full if os.environ.get("PEORIA_TEST_FULL") else sample
+
+
 def upper_bound(hits: int, of: int, confidence: float = 0.95) -> float:
     """Clopper & Pearson's (1934) upper bound of a share, of a two-sided interval."""
     return 1.0 if hits == of else float(beta.ppf((1 + confidence) / 2, hits + 1, of - hits))
