@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     describe.set_defaults(run=describe_command)
 
     sweep = commands.add_parser("sweep", parents=[sweep_parser(add_help=False)], help="run a sweep file, or go on with it")
-    sweep.add_argument("file", type=Path, help="as sweeps/demo.py")
+    sweep.add_argument("file", type=Path, help="Python with one SWEEP value")
     sweep.set_defaults(run=lambda arguments: run_sweep_command(arguments, None))
 
     status = commands.add_parser("status", help="how far a sweep is", description=status_command.__doc__)

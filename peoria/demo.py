@@ -3,10 +3,10 @@
 import sys
 from pathlib import Path
 
-from peoria.config.sweep import load_sweep
+from peoria.config.space import LogUniform, Space
+from peoria.config.sweep import Sweep
 from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from peoria.report.build import report
-from peoria.sweep.provenance import PROJECT
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from peoria.tracking.database import default_tracking_uri
@@ -15,6 +15,29 @@ from shards.pack.pack import pack
 NUM_PICTURES = 3000
 BIN = Path(sys.executable).parent
 COLUMNS_OF_THE_PLANT = ("oracle", "planted_colour", "planted_arrangement")
+SWEEP = Sweep(
+    name="demo",
+    question="how much of a planted popularity can be seen in the pictures?",
+    shards="data/shards/demo",
+    trials=14,
+    space=Space(
+        # A net of 60 thousand parameters trained from nothing takes larger steps than a pretrained one.
+        learning_rate=LogUniform(1e-4, 3e-2),
+        head_multiplier=LogUniform(1.0, 30.0),
+        outlier_sd=(None, 6.0, 3.0, 1.0),
+    ),
+    shared={
+        "net": "tiny",
+        "target_scale": "log1p",
+        "pictures": 20_000,
+        "batch_size": 32,
+        "evaluations": 8,
+        "curve_points": 40,
+        "schedule": "cosine",
+    },
+    startup_per_task=2,
+    paper=True,
+)
 
 
 def demo(home: Path) -> int:
@@ -24,7 +47,7 @@ def demo(home: Path) -> int:
         print(f"planting {NUM_PICTURES:,} pictures in {pictures}")
         plant(pictures, num_pictures=NUM_PICTURES, seed=0, **EFFECT_WEIGHTS["both"])
     print(pack(pictures / "metadata.csv", shards, keep=COLUMNS_OF_THE_PLANT).text())
-    sweep = load_sweep(PROJECT / "sweeps" / "demo.py").model_copy(update={"shards": str(shards)})
+    sweep = SWEEP.model_copy(update={"shards": str(shards)})
     result = run_sweep(sweep, RunOptions(home=home))
     if not result.complete:
         print("not all trials are there; the same command goes on")

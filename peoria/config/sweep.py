@@ -31,6 +31,7 @@ class Point(BaseModel):
 
 
 SEARCHED = ("task", "learning_rate", "head_multiplier", "outlier_sd", "seed", "threads")
+EXAMPLE = 'the least is: from peoria import Sweep; SWEEP = Sweep(name="mine", shards="data/shards/mine")'
 RUNTIME_FIELDS = ("trials", "queue", "shards", "question")  # may change between runs of one sweep; anything else makes it another sweep
 
 
@@ -103,7 +104,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"{path}: no such file; a sweep file is Python with one SWEEP value", hint="see sweeps/demo.py")
+        raise ConfigError(f"{path}: no such file; a sweep file is Python with one SWEEP value", hint=EXAMPLE)
     try:
         found = runpy.run_path(str(path), run_name="peoria_sweep_file")
     except ValidationError as error:
@@ -112,6 +113,6 @@ def load_sweep(path: str | Path) -> Sweep:
     except SyntaxError as error:
         raise ConfigError(f"{path}: line {error.lineno}: {error.msg}; a sweep file is Python") from None
     if not isinstance(found.get("SWEEP"), Sweep):
-        raise ConfigError(f"{path}: no SWEEP; a sweep file ends with SWEEP = Sweep(...)", hint="see sweeps/demo.py")
+        raise ConfigError(f"{path}: no SWEEP; a sweep file ends with SWEEP = Sweep(...)", hint=EXAMPLE)
     sweep: Sweep = found["SWEEP"]
     return sweep

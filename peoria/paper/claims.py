@@ -1,12 +1,11 @@
-"""What the paper claims, sentence by sentence, beside the arithmetic: the generated part of ``docs/paper.md``.
+"""What the paper claims, sentence by sentence, beside the arithmetic: the generated part of ``docs/paper.md``, which ``docs/paper.py`` writes.
 
-``python -m peoria.paper.claims`` writes it anew. Every number there is computed here from what the paper prints, or quoted from it.
+Every number there is computed here from what the paper prints, or quoted from it.
 """
 
 import math
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 from peoria.config.paper_recipe import PAPER, Setting
@@ -14,8 +13,6 @@ from peoria.paper import arithmetic, printed
 from peoria.paper.printed import HYBRID, ITERATIONS, NUM_ANALYSED, NUM_COLLECTED, NUM_FAVORITED, NUM_REMOVED, NUM_TEST, REGRESSION, TABLE_1, TABLE_2
 from peoria.stats import metrics
 
-PAGE = Path(__file__).parents[2] / "docs" / "paper.md"
-BEGIN, END = "<!-- audit: begin -->\n", "<!-- audit: end -->"
 Verdict = Literal["reproducible", "inconsistent", "unverifiable"]
 SPLIT = 0.8  # of the pictures in train, where a split is assumed; the paper states none
 PASSES = (4.0, 4.3)  # "a little over 4 times"
@@ -256,7 +253,7 @@ def _set(text: str) -> str:
 
 
 def generated() -> str:
-    """The part of the page between the two marks."""
+    """The text of the page: how many claims, then a table a theme."""
     found = claims()
     num = Counter(claim.verdict for theme in found.values() for claim in theme)
     lines = [f"{num.total()} claims: " + ", ".join(f"{num[verdict]} {verdict}" for verdict in ("reproducible", "inconsistent", "unverifiable")) + "."]
@@ -308,13 +305,3 @@ def _passes() -> list[str]:
         row = (arithmetic.passes(iterations, size, NUM_ANALYSED) for size in sizes)
         lines.append(f"| {iterations:,} | " + " | ".join(f"{n:.2f} ({n / SPLIT:.2f})" for n in row) + " |")
     return lines
-
-
-def filled(page: str) -> str:
-    """``page`` with its generated part made anew."""
-    before, rest = page.split(BEGIN)
-    return f"{before}{BEGIN}{generated()}{END}{rest.split(END)[1]}"
-
-
-if __name__ == "__main__":
-    PAGE.write_text(filled(PAGE.read_text()))

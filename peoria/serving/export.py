@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from peoria.config.trial import TrialConfig
-from peoria.records.schema import ModelCard, SweepRecord
+from peoria.records.schema import Environment, ModelCard, SweepRecord
 from peoria.records.selection import said
 from peoria.records.trials import TrialRecord
 from peoria.serving.predict import winner_for_views
@@ -60,12 +60,19 @@ def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict
         "## Identity",
         "",
         f"- data `{card.identity}`{control}",
-        f"- code `{sweep.environment.git_commit}`{' with changes' if sweep.environment.git_dirty else ''}",
+        f"- code {_code(sweep.environment)}",
         f"- starting weights {card.weights['source'] if card.weights else 'random'}",
         f"- settings `{json.dumps(config.model_dump(mode='json'), sort_keys=True)}`",
         "",
     ]
     return "\n".join(lines)
+
+
+def _code(environment: Environment) -> str:
+    """The commit; of code that was installed from a wheel, its version."""
+    if environment.git_commit is None:
+        return f"peoria {environment.versions.get('peoria', 'of an unknown version')}, not from a checkout"
+    return f"`{environment.git_commit}`{' with changes' if environment.git_dirty else ''}"
 
 
 def _which(sweep: SweepRecord, config: TrialConfig) -> str:

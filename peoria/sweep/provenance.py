@@ -4,34 +4,52 @@ import hashlib
 import os
 import platform
 import subprocess
+import tomllib
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from peoria.records.schema import Environment
 
 PACKAGES = ("peoria", "torch", "torchvision", "ray", "optuna", "mlflow", "webdataset", "numpy", "pillow", "simplejpeg", "opencv-python-headless")
-PROJECT = Path(__file__).resolve().parents[2]
+AROUND = Path(__file__).resolve().parents[2]  # the checkout, or what the package is installed into
 
 
 def environment() -> Environment:
-    """Git commit (and whether the tree differs from it), digest of the lock, machine, versions; None where it cannot be known."""
-    lock = PROJECT / "requirements.lock"
-    status = _git("status", "--porcelain", "--untracked-files=no")
+    """Git commit (and whether the tree differs from it), digest of the lock, machine, versions; None where it cannot be known.
+
+    Commit and lock are those of peoria's own checkout. From a wheel both are None, and the version of ``peoria`` stands alone.
+    """
+    root = checkout(AROUND)
+    lock = None if root is None else root / "requirements.lock"
+    status = git(root, "status", "--porcelain", "--untracked-files=no")
     return Environment(
-        git_commit=_git("rev-parse", "HEAD"),
+        git_commit=git(root, "rev-parse", "HEAD"),
         git_dirty=None if status is None else bool(status),
-        lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest() if lock.is_file() else None,
+        lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest() if lock is not None and lock.is_file() else None,
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
         python=platform.python_version(),
         versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
     )
 
 
-def _git(*words: str) -> str | None:
+def checkout(around: Path) -> Path | None:
+    """The folder if it is a checkout of peoria; None for any other, as the ``site-packages`` of a wheel."""
     try:
-        return subprocess.run(["git", "-C", str(PROJECT), *words], capture_output=True, text=True, check=True).stdout.strip()
+        found = tomllib.loads((around / "pyproject.toml").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return around if found.get("project", {}).get("name") == "peoria" else None
+
+
+def git(root: Path | None, *words: str) -> str | None:
+    """What git says of the repository at ``root`` itself, never of one around it; None without one, or without git on this machine."""
+    if root is None:
+        return None
+    here = f"--git-dir={root / '.git'}", f"--work-tree={root}"
+    try:
+        return subprocess.run(["git", *here, *words], capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
-        return None  # installed from a wheel, or no git on this machine
+        return None
 
 
 def _version(name: str) -> str | None:

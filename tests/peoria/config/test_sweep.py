@@ -100,6 +100,13 @@ def test_sweep_files(tmp_path: Path) -> None:
     assert load_sweep(path).trials == 60
 
 
+def test_the_example_that_an_error_shows_is_a_sweep(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(tmp_path / "nowhere.py")
+    (tmp_path / "least.py").write_text(str(caught.value).split("the least is: ")[1])
+    assert load_sweep(tmp_path / "least.py").name == "mine"
+
+
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "sweeps").glob("*.py")), ids=lambda path: path.stem)
 def test_the_sweeps_that_come_with_it(path: Path) -> None:
     sweep = load_sweep(path)
