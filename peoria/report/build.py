@@ -18,13 +18,12 @@ from peoria.report.contact_sheets import sheets
 from peoria.report.page import render_report, render_table
 from peoria.report.search_charts import TrialCurve
 from peoria.verdict.answers import Questions
-from peoria.verdict.contact_rows import SHEETS
 from peoria.verdict.judge import judge
 from peoria.verdict.judged import Judged, signature
 from peoria.verdict.predictors import on_val
 from peoria.verdict.questions import answer
 from peoria.verdict.schema import Chosen, ChosenTrial, Target, Verdict
-from peoria.verdict.scores import Scored
+from peoria.verdict.scores import TestScores
 from peoria.verdict.sentences import FROZEN, all_said, chosen
 from peoria.verdict.tables import PackedSet
 from peoria.verdict.test_split import open_and_score
@@ -55,7 +54,7 @@ def report(
     judged = Judged.of(trials)
     if "views" not in judged.winners:
         raise ReportError(f"sweep {name}: no trial finished; one has to be judged", hint="see the error of each trial in its outcome.json")
-    scored = Scored.read(folder, signature(sweep, judged)) or open_and_score(cache, cache_bytes, folder, sweep, judged, say)
+    scored = TestScores.read(folder, signature(sweep, judged)) or open_and_score(cache, cache_bytes, folder, sweep, judged, say)
     for trial in trials:
         if trial.purpose != "search" and trial.status != "done":
             counted = trial.status == "diverged" and any(trial in again for again in judged.seeds.values())
@@ -71,7 +70,7 @@ def make_verdict(
     sweep: SweepRecord,
     trials: list[TrialRecord],
     judged: Judged,
-    scored: Scored,
+    scored: TestScores,
     baselines_on_val: Mapping[str, Mapping[str, float]],
 ) -> Verdict:
     """Numbers and sentences, from what is stored: the same to the byte each time."""
@@ -116,7 +115,7 @@ def chosen_of(trials: list[TrialRecord], judged: Judged, targets: Collection[Tar
     )
 
 
-def write_report(folder: SweepFolder, verdict: Verdict, sweep: SweepRecord, trials: Sequence[TrialRecord], scored: Scored, say: Say) -> None:
+def write_report(folder: SweepFolder, verdict: Verdict, sweep: SweepRecord, trials: Sequence[TrialRecord], scored: TestScores, say: Say) -> None:
     from rich.console import Console
 
     verdict.write(folder.verdict)
@@ -124,7 +123,8 @@ def write_report(folder: SweepFolder, verdict: Verdict, sweep: SweepRecord, tria
     run.write(folder.report_run)
     shipped = scored.predictors[f"trial-{verdict.winners.views.key}"].views
     assert shipped is not None
-    contact = sheets(shipped, scored.labels, *({name: scored.extra[f"{kind}|{name}"] for name in SHEETS} for kind in ("sheet-rows", "sheet")))
+    rows, pictures = ({name: getattr(sheet, kind) for name, sheet in scored.sheets.items()} for kind in ("rows", "pictures"))
+    contact = sheets(shipped, scored.labels, rows, pictures)
     page = render_report(verdict, sweep, [TrialCurve.of(trial) for trial in trials], folder.read_baselines(), run, contact)
     write_atomic(folder.page, page.encode())
     console = Console() if sys.stdout.isatty() else Console(width=WIDTH)  # a file or a pipe has no width of its own

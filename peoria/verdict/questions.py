@@ -1,6 +1,6 @@
 """Further questions of a finished sweep, answered from what the one opening of the test split left: nothing here opens it again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,16 +12,15 @@ from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
 from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.ceiling import ContentCeiling, content_ceiling, count_noise, upper_end
-from peoria.stats.clusters import Clusters
 from peoria.stats.combine import OnTopOfContext, on_top_of_context
 from peoria.stats.estimates import Estimate, Resampling
-from peoria.stats.learning_curve import HeldOut, Leak, LearningCurve, LearningCurvePoint, TimeSplit, leak, learning_curve
+from peoria.stats.learning_curve import Leak, LearningCurve, LearningCurvePoint, TimeSplit, leak, learning_curve
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.noise import noise_places
 from peoria.stats.strata import calibration, within_months
 from peoria.verdict import sentences
 from peoria.verdict.judged import Judged
-from peoria.verdict.scores import Scored
+from peoria.verdict.scores import TestScores
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -42,7 +41,7 @@ class Selection:
     curve: tuple[float, ...]  # the expected best val ρ of n of the trials (Tang et al. 2020), n = 1 first
 
 
-def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[str, Any]:
+def answer(scored: TestScores, judged: Judged, trials: list[TrialRecord]) -> dict[str, Any]:
     """Plain JSON values by question, most with a sentence, ``statement``; one that these data or this sweep cannot answer is None.
 
     ``selection``: the winner's curse. ``learning_curve``, ``leak``, ``time``: of the follow-ups. ``on_top_of_context``: of the shipped checkpoint.
@@ -59,17 +58,17 @@ def answer(scored: Scored, judged: Judged, trials: list[TrialRecord]) -> dict[st
     assert shipped is not None
     clusters = scored.clusters
     counts = {"views": labels.views} | ({} if labels.favorites is None else {"favorites": labels.favorites})
-    copies = content(scored.extra, resampling)
+    copies = content(scored, resampling)
     months = None
     if labels.uploaded_at is not None:
         months = within_months(shipped, labels.views, labels.uploaded_at, clusters, resampling)
     return {
-        "selection": _plain(selection(trials, winner, float(scored.extra["val-se"]), metrics.spearman(shipped, labels.views), score, labels.views)),
+        "selection": _plain(selection(trials, winner, scored.val_se, metrics.spearman(shipped, labels.views), score, labels.views)),
         "learning_curve": _plain(growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, clusters.num)),
         "leak": _plain(what_leaks(scored, resampling), sentences.said_of_leak),
         "time": _plain(later(scored, judged, score, resampling), sentences.said_of_time),
         "on_top_of_context": _plain(with_context(scored, judged, resampling), sentences.said_of_context),
-        "noise": _plain(noise_places(scored.extra["noise"], shipped), sentences.said_of_noise),
+        "noise": _plain(noise_places(scored.noise, shipped), sentences.said_of_noise),
         "content": None
         if copies is None
         else {
@@ -88,33 +87,26 @@ def _plain(found: T | None, sentence: Callable[[T], str] | None = None) -> dict[
     return None if found is None else asdict(found) | ({} if sentence is None else {"statement": sentence(found)})
 
 
-def what_leaks(scored: Scored, resampling: Resampling) -> Leak | None:
+def what_leaks(scored: TestScores, resampling: Resampling) -> Leak | None:
     """`leak` of the recipe on a share of train's pictures."""
-    if "leak-score|random" not in scored.extra or not (scored.extra["leak-owners|random"] != "").any():
+    if scored.leak is None or not (scored.leak.random.owners != "").any():
         return None
-    return leak(held_out(scored, "random"), held_out(scored, "owner"), resampling)
+    return leak(scored.leak.random.held_out, scored.leak.owner.held_out, resampling)
 
 
-def with_context(scored: Scored, judged: Judged, resampling: Resampling) -> OnTopOfContext | None:
+def with_context(scored: TestScores, judged: Judged, resampling: Resampling) -> OnTopOfContext | None:
     """`on_top_of_context` of the shipped checkpoint, with what no combination needs: the correlation of image and views given the context."""
     context, shipped = scored.predictors.get(CONTEXT), scored.predictors[f"trial-{judged.winners['views'].key}"]
-    if context is None or context.views is None or shipped.views is None:
+    val = scored.context_on_val
+    if val is None or context is None or context.views is None or shipped.views is None:
         return None
-    image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
-    return on_top_of_context(image, known, views, shipped.views, context.views, scored.labels.views, scored.clusters, resampling)
+    return on_top_of_context(val.image, val.context, val.views, shipped.views, context.views, scored.labels.views, scored.clusters, resampling)
 
 
-def content(extra: Mapping[str, np.ndarray], resampling: Resampling) -> ContentCeiling | None:
+def content(scored: TestScores, resampling: Resampling) -> ContentCeiling | None:
     """`content_ceiling` of the views of near-duplicates in the whole packed set, rejected pictures too, whatever part of it the sweep is of."""
-    if "copies|views_a" not in extra:
-        return None
-    views_a, views_b, owner_a, owner_b = (extra[f"copies|{name}"] for name in ("views_a", "views_b", "owner_a", "owner_b"))
-    return content_ceiling(views_a, views_b, owner_a, owner_b, resampling)
-
-
-def held_out(scored: Scored, name: str) -> HeldOut:
-    """What was stored of one side of the leak."""
-    return HeldOut(scored.extra[f"leak-score|{name}"], scored.extra[f"leak-views|{name}"], Clusters.of(scored.extra[f"leak-owners|{name}"]))
+    pairs = scored.copies
+    return None if pairs is None else content_ceiling(pairs.views_a, pairs.views_b, pairs.owner_a, pairs.owner_b, resampling)
 
 
 def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_test: float, again: Floats, views: np.ndarray) -> Selection:
@@ -130,28 +122,27 @@ def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_
     )
 
 
-def growth(scored: Scored, judged: Judged, score: Floats, resampling: Resampling) -> LearningCurve | None:
+def growth(scored: TestScores, judged: Judged, score: Floats, resampling: Resampling) -> LearningCurve | None:
     """The learning curve over nested owner subsets; the whole is the mean of the recipe's seeds, every other point a single training."""
     labels = scored.labels
     subsets = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "owners"]
     if not subsets:
         return None
-    columns = {trial.key: scored.extra[f"subset|{trial.key}"] for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}
+    columns = {trial.key: scored.subsets[trial.key].score for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}
     samples = bootstrap_spearman(columns, labels.views, scored.clusters, **resampling.draws)
     points = []
     for trial in subsets:
-        num_owners, num_pictures = scored.extra[f"sizes|{trial.key}"].tolist()
+        size = scored.subsets[trial.key].size
         value = metrics.spearman(columns[trial.key], labels.views)
         share = Subset.parse(str(trial.config.subset)).share
-        points.append(LearningCurvePoint(share, num_owners, num_pictures, value, samples[trial.key]))
+        points.append(LearningCurvePoint(share, size.num_owners, size.num_pictures, value, samples[trial.key]))
     whole = np.mean([samples[f"#{k}"] for k in range(len(score))], axis=0)
     value = float(np.mean([metrics.spearman(row, labels.views) for row in score]))
-    num_owners, num_pictures = scored.extra["sizes|all"].tolist()
-    points.append(LearningCurvePoint(1.0, num_owners, num_pictures, value, whole))
+    points.append(LearningCurvePoint(1.0, scored.train.num_owners, scored.train.num_pictures, value, whole))
     return learning_curve(points, scored.clusters)
 
 
-def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling) -> TimeSplit | None:
+def later(scored: TestScores, judged: Judged, score: Floats, resampling: Resampling) -> TimeSplit | None:
     """The time split, a second frozen test: test pictures from the cutoff on, by the recipe trained on all of train and on what was before it."""
     found = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "before"]
     labels = scored.labels
@@ -163,7 +154,7 @@ def later(scored: Scored, judged: Judged, score: Floats, resampling: Resampling)
     if len(rows) < MIN_LATER or labels.views[rows].min() == labels.views[rows].max():
         return None
     test, clusters = labels.take(rows), scored.clusters.take(rows)
-    columns = {"past": scored.extra[f"subset|{trial.key}"][rows]} | {f"#{k}": row[rows] for k, row in enumerate(score)}
+    columns = {"past": scored.subsets[trial.key].score[rows]} | {f"#{k}": row[rows] for k, row in enumerate(score)}
     samples = bootstrap_spearman(columns, test.views, clusters, **resampling.draws)
     past = Estimate(metrics.spearman(columns["past"], test.views), samples["past"], clusters.effective)
     seeds = [f"#{k}" for k in range(len(score))]

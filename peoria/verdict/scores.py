@@ -1,31 +1,109 @@
-"""What was found when the test split was opened, kept so that rendering again opens nothing."""
+"""What was found when the test split was opened, kept so that rendering again opens nothing; the one reader and writer of that file."""
 
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from peoria.errors import ReportError
 from peoria.records.folder import SweepFolder
 from peoria.stats.clusters import Clusters
+from peoria.stats.learning_curve import HeldOut
 from peoria.verdict.predictors import PredictorScores
 from shards.files import write_atomic
 from shards.labels import Labels
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+FORMAT_VERSION = 1
 COLUMNS = ("keys", "ids", "owners", "views", "favorites", "comments", "uploaded_at", "observed_at", "tags")
+T = TypeVar("T", bound="DataclassInstance")
+
+
+@dataclass(frozen=True, eq=False)
+class ContactSheet:
+    """Test pictures to be shown, the most telling first."""
+
+    rows: np.ndarray  # int64 [K], of the test split
+    pictures: np.ndarray  # uint8 [K, 112, 112, 3], RGB
+
+
+@dataclass(frozen=True, eq=False)
+class CopyPairs:
+    """P pairs of nearly the same picture, of all splits and of rejected pictures too."""
+
+    views_a: np.ndarray  # int64 [P]
+    views_b: np.ndarray  # int64 [P]
+    owner_a: np.ndarray  # str [P], empty where unknown
+    owner_b: np.ndarray  # str [P]
+
+
+@dataclass(frozen=True, eq=False)
+class ContextOnVal:
+    """Scores and views of the V val pictures, from which image and context are combined."""
+
+    image: np.ndarray  # float64 [V], of the shipped network
+    context: np.ndarray  # float64 [V]
+    views: np.ndarray  # int64 [V]
+
+
+@dataclass(frozen=True, eq=False)
+class LeakSide:
+    """Scores of M pictures that were not trained on, by the recipe trained on a share of train's pictures."""
+
+    score: np.ndarray  # float64 [M]
+    views: np.ndarray  # int64 [M]
+    owners: np.ndarray  # str [M], empty where unknown
+
+    @property
+    def held_out(self) -> HeldOut:
+        return HeldOut(self.score, self.views, Clusters.of(self.owners))
+
+
+@dataclass(frozen=True, eq=False)
+class LeakScores:
+    """The two sides of a leak."""
+
+    random: LeakSide  # the other pictures of train, of owners who were trained on
+    owner: LeakSide  # val, of other owners
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Scores of the test split and the labels that they are judged by."""
+class TrainSize:
+    """How much was trained on."""
 
-    predictors: dict[str, PredictorScores]
+    num_owners: int  # a picture of an unknown owner counts as one
+    num_pictures: int
+
+
+@dataclass(frozen=True, eq=False)
+class SubsetScores:
+    """The test split by the recipe trained on a part of train."""
+
+    score: np.ndarray  # float64 [N]
+    size: TrainSize
+
+
+@dataclass(frozen=True)
+class TestScores:
+    """Scores of the N pictures of the test split, the labels that they are judged by, and what the further questions need."""
+
+    predictors: dict[str, PredictorScores]  # by name
     labels: Labels
-    opening: int
-    extra: dict[str, np.ndarray] = field(default_factory=dict)  # what further questions need, by name
+    opening: int  # how many times the test split has been opened by now
+    val_se: float  # standard error of ρ of views on val, of a score without skill
+    noise: np.ndarray  # float64 [K], scores of pictures of white noise
+    train: TrainSize  # all of it
+    sheets: dict[str, ContactSheet]  # by name, as in `contact_rows.SHEETS`
+    subsets: dict[str, SubsetScores] = field(default_factory=dict)  # by trial
+    leak: LeakScores | None = None  # None where this was not asked
+    copies: CopyPairs | None = None  # None where the packed set did not keep them, or the counts are no picture's own
+    context_on_val: ContextOnVal | None = None  # None without a context
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -34,37 +112,70 @@ class Scored:
 
     def write(self, folder: SweepFolder, signature: Mapping[str, Any]) -> None:
         """Into the sweep's ``folder``; ``signature`` says what the scores belong to."""
-        arrays: dict[str, np.ndarray] = {f"extra|{name}": values for name, values in self.extra.items()}
-        described = []
-        for name, predictor in self.predictors.items():
-            for column in ("views", "favorites"):
-                values = getattr(predictor, column)
-                if values is not None:
-                    arrays[f"{name}|{column}"] = values
-            described.append({"name": name, "label": predictor.label, "kind": predictor.kind, "losses": predictor.losses})
-        for column in COLUMNS:
-            values = getattr(self.labels, column)
-            if values is not None:
-                arrays[f"label|{column}"] = values
-        meta = {"signature": dict(signature), "predictors": described, "opening": self.opening}
+        meta = {
+            "format_version": FORMAT_VERSION,
+            "signature": dict(signature),
+            "opening": self.opening,
+            "predictors": [{"name": p.name, "label": p.label, "kind": p.kind, "losses": p.losses} for p in self.predictors.values()],
+            "val_se": self.val_se,
+            "train": asdict(self.train),
+            "subsets": {key: asdict(subset.size) for key, subset in self.subsets.items()},
+            "sheets": list(self.sheets),
+        }
+        arrays = {"noise": self.noise}
+        for name, p in self.predictors.items():
+            arrays |= {f"predictor|{name}|{target}": of for target in ("views", "favorites") if (of := getattr(p, target)) is not None}
+        arrays |= {f"label|{column}": of for column in COLUMNS if (of := getattr(self.labels, column)) is not None}
+        arrays |= {f"subset|{key}": subset.score for key, subset in self.subsets.items()}
+        parts: dict[str, DataclassInstance | None] = {"copies": self.copies, "context_on_val": self.context_on_val}
+        parts |= {f"sheet|{name}": sheet for name, sheet in self.sheets.items()}
+        parts |= {f"leak|{side}": None if self.leak is None else getattr(self.leak, side) for side in ("random", "owner")}
+        for prefix, part in parts.items():
+            if part is not None:
+                arrays |= {f"{prefix}|{each.name}": getattr(part, each.name) for each in fields(part)}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
         write_atomic(folder.test_scores, buffer.getvalue())
 
     @classmethod
-    def read(cls, folder: SweepFolder, signature: Mapping[str, Any]) -> "Scored | None":
-        """None where nothing is stored, or what is belongs to something else."""
+    def read(cls, folder: SweepFolder, signature: Mapping[str, Any]) -> "TestScores | None":
+        """None where nothing is stored, or what is belongs to something else.
+
+        Raises:
+            ReportError: a file of another format. It is not taken for nothing, which would open the test split once more.
+        """
         path = folder.test_scores
         if not path.exists():
             return None
-        with np.load(path, allow_pickle=False) as arrays:
-            meta = json.loads(arrays["meta"].tobytes())
-            if meta["signature"] != dict(signature):
-                return None
-            columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
-            extra = {name.removeprefix("extra|"): arrays[name] for name in arrays.files if name.startswith("extra|")}
-            predictors = {}
-            for p in meta["predictors"]:
-                views, favorites = (arrays[key] if (key := f"{p['name']}|{column}") in arrays.files else None for column in ("views", "favorites"))
-                predictors[p["name"]] = PredictorScores(p["name"], p["label"], p["kind"], views, favorites, p["losses"])
-        return cls(predictors, Labels(**columns), meta["opening"], extra)
+        with np.load(path, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        meta = json.loads(arrays["meta"].tobytes())
+        if (version := meta.get("format_version", 0)) != FORMAT_VERSION:
+            hint = "the version of peoria that wrote it reads it; without this file, peoria report opens the test split once more"
+            raise ReportError(f"{path}: format_version {version}; {FORMAT_VERSION} is read here", hint=hint)
+        if meta["signature"] != dict(signature):
+            return None
+
+        def part(kind: type[T], prefix: str) -> T | None:
+            names = [each.name for each in fields(kind)]
+            return kind(**{name: arrays[f"{prefix}|{name}"] for name in names}) if f"{prefix}|{names[0]}" in arrays else None
+
+        random, owner = part(LeakSide, "leak|random"), part(LeakSide, "leak|owner")
+        return cls(
+            predictors={
+                p["name"]: PredictorScores(
+                    views=arrays.get(f"predictor|{p['name']}|views"), favorites=arrays.get(f"predictor|{p['name']}|favorites"), **p
+                )
+                for p in meta["predictors"]
+            },
+            labels=Labels(**{column: arrays[f"label|{column}"] for column in COLUMNS if f"label|{column}" in arrays}),
+            opening=meta["opening"],
+            val_se=meta["val_se"],
+            noise=arrays["noise"],
+            train=TrainSize(**meta["train"]),
+            sheets={name: sheet for name in meta["sheets"] if (sheet := part(ContactSheet, f"sheet|{name}")) is not None},
+            subsets={key: SubsetScores(arrays[f"subset|{key}"], TrainSize(**size)) for key, size in meta["subsets"].items()},
+            leak=None if random is None or owner is None else LeakScores(random, owner),
+            copies=part(CopyPairs, "copies"),
+            context_on_val=part(ContextOnVal, "context_on_val"),
+        )

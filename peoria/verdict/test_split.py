@@ -26,7 +26,7 @@ from peoria.verdict.predictors import (
     val_score,
     with_context,
 )
-from peoria.verdict.scores import Scored
+from peoria.verdict.scores import ContactSheet, ContextOnVal, CopyPairs, LeakScores, LeakSide, SubsetScores, TestScores, TrainSize
 from shards.inspection.describe import near_duplicates
 from shards.pack.splits import cap_owners
 from shards.read.openings import open_test
@@ -36,7 +36,7 @@ PURPOSE = "report"
 NUM_NOISE = 200  # pictures of white noise
 
 
-def open_and_score(cache: Path, cache_bytes: int | None, folder: SweepFolder, sweep: SweepRecord, judged: Judged, say: Any) -> Scored:
+def open_and_score(cache: Path, cache_bytes: int | None, folder: SweepFolder, sweep: SweepRecord, judged: Judged, say: Any) -> TestScores:
     """Opens the test split, on record first, and scores it."""
     shard_set = ShardSet(Path(sweep.shards))
     how: dict[str, Any] = {"control": sweep.control, "where": sweep.where, "budget_bytes": cache_bytes, "say": say}
@@ -52,32 +52,37 @@ def open_and_score(cache: Path, cache_bytes: int | None, folder: SweepFolder, sw
     predictors |= oracle_predictor(test, sweep.control)
     shipped = predictors[f"trial-{judged.winners['views'].key}"]
     assert shipped.views is not None
-    rows = sheet_rows(shipped.views, test.labels.views)
-    extra = {f"sheet|{name}": thumbnails(test.pixels, of_sheet) for name, of_sheet in rows.items()}
-    extra |= {f"sheet-rows|{name}": of_sheet for name, of_sheet in rows.items()}
-    if sweep.control is None and (pairs := near_duplicates(shard_set, opening)) is not None:  # counts handed out anew are no picture's
-        extra |= {f"copies|{name}": values for name, values in pairs.items()}
-    extra["noise"] = network_score(judged.winners["views"], noise_pictures(NUM_NOISE, seed=0))
     train, val = dataset.train.labels, dataset.val.labels
+    owners, views_winner = Clusters.of(train.owners), judged.winners["views"]
+    context_on_val = None
     if CONTEXT in predictors:
         context = ValScores.read(folder.baseline(CONTEXT).val_scores).views
-        extra |= {"val|image": val_score(judged.winners["views"], len(val)), "val|context": context, "val|views": val.views}
-    extra["val-se"] = np.array(metrics.standard_error(val.views, Clusters.of(val.owners)))
-    of_train = Clusters.of(train.owners)
-    extra["sizes|all"] = np.array([of_train.num, len(train)])
+        context_on_val = ContextOnVal(val_score(views_winner, len(val)), context, val.views)
+    subsets, leak = {}, None
     for trial in judged.subsets:
         subset = str(trial.config.subset)
         if subset == f"pictures:{PICTURE_SHARE:g}":
             rest = complement(train, subset, dataset.identity)
             surplus = cap_owners(train.owners[rest], train.ids[rest], np.full(rest.sum(), "val"), shard_set.manifest.split_rule)  # as val is capped
             held_out = dataset.train.take(np.flatnonzero(rest)[~surplus])
-            for name, split in (("random", held_out), ("owner", dataset.val)):
-                extra |= {f"leak-score|{name}": network_score(trial, split.pixels)}
-                extra |= {f"leak-views|{name}": split.labels.views, f"leak-owners|{name}": split.labels.owners}
+            leak = LeakScores(*(LeakSide(network_score(trial, of.pixels), of.labels.views, of.labels.owners) for of in (held_out, dataset.val)))
         else:
             seen = subset_mask(train, subset, dataset.identity)
-            extra |= {f"subset|{trial.key}": network_score(trial, test.pixels)}
-            extra[f"sizes|{trial.key}"] = np.array([of_train.take(seen).num, seen.sum()])
-    found = Scored(predictors, test.labels, opening.number, extra)
+            subsets[trial.key] = SubsetScores(network_score(trial, test.pixels), TrainSize(owners.take(seen).num, int(seen.sum())))
+    # Counts that were reassigned are no picture's own.
+    pairs = near_duplicates(shard_set, opening) if sweep.control is None else None
+    found = TestScores(
+        predictors=predictors,
+        labels=test.labels,
+        opening=opening.number,
+        val_se=metrics.standard_error(val.views, Clusters.of(val.owners)),
+        noise=network_score(views_winner, noise_pictures(NUM_NOISE, seed=0)),
+        train=TrainSize(owners.num, len(train)),
+        sheets={name: ContactSheet(rows, thumbnails(test.pixels, rows)) for name, rows in sheet_rows(shipped.views, test.labels.views).items()},
+        subsets=subsets,
+        leak=leak,
+        copies=None if pairs is None else CopyPairs(**pairs),
+        context_on_val=context_on_val,
+    )
     found.write(folder, signature(sweep, judged))
     return found

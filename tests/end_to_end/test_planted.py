@@ -25,7 +25,7 @@ from peoria.data.synthetic import EFFECT_WEIGHTS, plant
 from peoria.data.targets import counts, kept_by_outlier_filter
 from peoria.records.folder import SweepFolder
 from peoria.records.schema import BaselineRecord, ModelCard
-from peoria.records.trials import read_trial
+from peoria.records.trials import read_trial, read_trials
 from peoria.records.val_scores import ValScores
 from peoria.report.build import report
 from peoria.stats import bootstrap, confounds, metrics
@@ -34,6 +34,8 @@ from peoria.stats.estimates import expanded_percentiles
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.tasks import get_task
+from peoria.verdict import judged
+from peoria.verdict import scores as stored_scores
 from peoria.verdict.judge import PAIR_DAYS
 from peoria.verdict.schema import AboveChance, Measure, TargetVerdict, Verdict
 from peoria.verdict.sentences import all_said
@@ -82,9 +84,12 @@ class Judged:
     @property
     def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
         """The shipped network's scores of the test pictures, and what they were judged by, as the report stored them."""
-        with np.load(self.folder.test_scores) as arrays:
-            columns = {name.removeprefix("label|"): arrays[name] for name in arrays.files if name.startswith("label|")}
-            return arrays[f"trial-{self.verdict.winners.views.key}|views"], Labels(**columns)
+        taken = judged.Judged.of(read_trials(self.folder))
+        found = stored_scores.TestScores.read(self.folder, judged.signature(self.folder.read_definition(), taken))
+        assert found is not None
+        score = found.predictors[f"trial-{self.verdict.winners.views.key}"].views
+        assert score is not None
+        return score, found.labels
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from peoria.report.build import chosen_of
 from peoria.report.contact_sheets import sheets
 from peoria.report.search_charts import TrialCurve
 from peoria.stats.estimates import Resampling
-from peoria.verdict import questions
+from peoria.verdict import questions, scores
 from peoria.verdict.answers import Questions
 from peoria.verdict.contact_rows import sheet_rows
 from peoria.verdict.judged import Judged
+from peoria.verdict.predictors import PredictorScores
 from peoria.verdict.schema import Target, Verdict
-from peoria.verdict.scores import Scored
 from shards.labels import Labels
 from tests.helpers.worlds import judged, world
 
@@ -59,16 +59,16 @@ def parts(
 ) -> dict[str, Any]:
     """The arguments of ``render_report``. ``asked``: further questions were; else none of their trials was trained."""
     rng = np.random.default_rng(seed)
-    scores, labels = world(seed, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
-    scores = {p.name: p for p in (replace(p, name=p.name.replace("paper-", "trial-paper-")) for p in scores.values())}
+    simulated, labels = world(seed, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
+    predictors = {p.name: p for p in (replace(p, name=p.name.replace("paper-", "trial-paper-")) for p in simulated.values())}
     trials: list[TrialRecord] = [searched(rng, number) for number in range(num_trials)]
     trials += [of_paper(rng, task) for task in TASKS]
     trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
     trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
-    shipped = scores["trial-0007"].views
+    shipped = predictors["trial-0007"].views
     assert shipped is not None
-    scored = Scored(scores, labels, opening, extra(rng, shipped, labels, trials))
-    found = judged(scores, labels, num_resamples=num_resamples, opening=opening)
+    scored = opened(rng, predictors, labels, opening, trials)
+    found = judged(predictors, labels, num_resamples=num_resamples, opening=opening)
     with mock.patch.object(questions, "Resampling", functools.partial(Resampling, num_resamples=num_resamples)):
         answers = questions.answer(scored, Judged.of(trials), trials)
     paper = None
@@ -158,24 +158,30 @@ def trial(
     )
 
 
-def extra(rng: np.random.Generator, score: np.ndarray, labels: Labels, trials: list[TrialRecord]) -> dict[str, np.ndarray]:
-    found = {"val-se": np.array(0.021), "noise": np.quantile(score, 0.2) + 0.05 * rng.normal(size=200), "sizes|all": np.array([2800, 8400])}
-    found |= {"val|image": score[:1200], "val|context": rng.normal(size=1200), "val|views": labels.views[:1200]}
+def opened(
+    rng: np.random.Generator, predictors: dict[str, PredictorScores], labels: Labels, opening: int, trials: list[TrialRecord]
+) -> scores.TestScores:
+    """What an opened test split leaves; without contact sheets and copies."""
+    score = predictors[f"trial-{WINNER:04d}"].views
+    assert score is not None
+    noise = np.quantile(score, 0.2) + 0.05 * rng.normal(size=200)
+    on_val = scores.ContextOnVal(score[:1200], rng.normal(size=1200), labels.views[:1200])
+    subsets, leak = {}, None
     for one in trials:
         kind, _, share = (one.config.subset or "").partition(":")
         if kind == "owners":
-            size = float(share)
-            found[f"sizes|{one.key}"] = np.array([int(2800 * size), int(8400 * size)])
-            found[f"subset|{one.key}"] = score + 0.3 * size**-0.5 * rng.normal(size=len(score))
+            seen = scores.TrainSize(int(2800 * float(share)), int(8400 * float(share)))
+            subsets[one.key] = scores.SubsetScores(score + 0.3 * float(share) ** -0.5 * rng.normal(size=len(score)), seen)
         elif kind == "before":
-            found[f"sizes|{one.key}"] = np.array([2200, 6700])
-            found[f"subset|{one.key}"] = score + 0.5 * rng.normal(size=len(score))
+            subsets[one.key] = scores.SubsetScores(score + 0.5 * rng.normal(size=len(score)), scores.TrainSize(2200, 6700))
         elif kind == "pictures":
-            for name, noise, owner in (("random", 0.1, "train"), ("owner", 0.6, "val")):
-                found[f"leak-score|{name}"] = score[:1200] + noise * rng.normal(size=1200)
-                found[f"leak-views|{name}"] = labels.views[:1200]
-                found[f"leak-owners|{name}"] = np.array([f"{owner}{k // 6}" if labels.owners[0] else "" for k in range(1200)])
-    return found
+            sides = []
+            for noisy, owner in ((0.1, "train"), (0.6, "val")):
+                owners = np.array([f"{owner}{k // 6}" if labels.owners[0] else "" for k in range(1200)])
+                sides.append(scores.LeakSide(score[:1200] + noisy * rng.normal(size=1200), labels.views[:1200], owners))
+            leak = scores.LeakScores(*sides)
+    train = scores.TrainSize(2800, 8400)
+    return scores.TestScores(predictors, labels, opening, 0.021, noise, train, {}, subsets, leak, None, on_val)
 
 
 def counted(labels: Labels, rng: np.random.Generator, times: int) -> Labels:

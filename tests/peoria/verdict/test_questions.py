@@ -1,4 +1,4 @@
-"""Each further question against a direct computation, or in a world where its answer is known; and what is stored is what is read."""
+"""Each further question against a direct computation, or in a world where its answer is known."""
 
 import functools
 from dataclasses import asdict, replace
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from peoria.records.folder import SweepFolder
 from peoria.records.trials import TrialRecord
 from peoria.report.build import report
 from peoria.report.page import render_report
@@ -23,40 +22,37 @@ from peoria.stats.noise import noise_places
 from peoria.stats.strata import calibration, within_months
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
-from peoria.verdict import questions
+from peoria.verdict import questions, scores
 from peoria.verdict.answers import Content
 from peoria.verdict.judged import Judged
-from peoria.verdict.scores import Scored
 from shards.inspection.describe import describe
 from tests.helpers.changed import changed
 from tests.helpers.pages import text_of
-from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, extra, of_paper, parts, probe, searched
+from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, of_paper, opened, parts, probe, searched
 from tests.helpers.small import small_sweep
 from tests.helpers.worlds import world
 
 SHIPPED, RECIPE = f"trial-{WINNER:04d}", f"recipe-{WINNER:04d}"
 FEW = Resampling(num_resamples=100)
-Sweep = tuple[Scored, list[TrialRecord]]
+Sweep = tuple[scores.TestScores, list[TrialRecord]]
 
 
 @functools.cache
 def simulated(asked: bool = True, **how: Any) -> Sweep:
     """A finished sweep, as `report_parts` makes them; every seed of the recipe and the shipped network score otherwise."""
     rng = np.random.default_rng(0)
-    scores, labels = world(0, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
+    predictors, labels = world(0, **({"shape": 0.5, "colour": 0.3, "fame": 0.4, "age": 0.3} | how))
     trials: list[TrialRecord] = [searched(rng, number) for number in range(24)]
     trials += [of_paper(rng, "regression")]
     trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
     trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
-    shipped = scores[SHIPPED].views
-    assert shipped is not None
-    return Scored(scores, labels, 3, extra(rng, shipped, labels, trials)), trials
+    return opened(rng, predictors, labels, 3, trials), trials
 
 
-def asked(sweep: Sweep, **changed: np.ndarray) -> dict[str, Any]:
-    """The answers, after some of what was stored is exchanged (``__`` for ``|`` in its name)."""
+def asked(sweep: Sweep, **changed: Any) -> dict[str, Any]:
+    """The answers, after some of what was stored is exchanged."""
     scored, trials = sweep
-    scored = replace(scored, extra=scored.extra | {name.replace("__", "|"): values for name, values in changed.items()})
+    scored = replace(scored, **changed)
     with mock.patch.object(questions, "Resampling", return_value=FEW):
         return questions.answer(scored, Judged.of(trials), trials)
 
@@ -71,7 +67,7 @@ def without_sentence(found: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in found.items() if key != "statement"}
 
 
-def column(scored: Scored, name: str) -> np.ndarray:
+def column(scored: scores.TestScores, name: str) -> np.ndarray:
     """Scores of views, [N] of a network and [seeds, N] of the recipe."""
     found = scored.predictors[name].views
     assert found is not None
@@ -110,7 +106,7 @@ def test_the_learning_curve_goes_through_what_was_measured() -> None:
     scored, trials = simulated()
     found = asked(simulated())["learning_curve"]
     views = scored.labels.views
-    parts_of = {trial.config.subset: scored.extra[f"subset|{trial.key}"] for trial in trials if (trial.config.subset or "").startswith("owners")}
+    parts_of = {trial.config.subset: scored.subsets[trial.key].score for trial in trials if (trial.config.subset or "").startswith("owners")}
     shares = [0.125, 0.25, 0.5]
     assert [point["fraction"] for point in found["points"]] == [*shares, 1.0]
     assert [point["num_pictures"] for point in found["points"]] == [1050, 2100, 4200, 8400]
@@ -120,7 +116,8 @@ def test_the_learning_curve_goes_through_what_was_measured() -> None:
     assert [point["rho"]["value"] for point in found["points"]] == pytest.approx(expected)
     assert found["still_rising"]
     key = next(trial.key for trial in trials if trial.config.subset == "owners:0.5")
-    level = asked(simulated(), **{f"subset__{key}": column(scored, RECIPE)[0]})["learning_curve"]
+    as_good = replace(scored.subsets[key], score=column(scored, RECIPE)[0])
+    level = asked(simulated(), subsets=scored.subsets | {key: as_good})["learning_curve"]
     assert not level["still_rising"]  # control: half of the owners are as good as all
     assert asked(simulated(asked=False))["learning_curve"] is None
 
@@ -128,14 +125,16 @@ def test_the_learning_curve_goes_through_what_was_measured() -> None:
 def test_a_leak_is_found_where_there_is_one() -> None:
     scored, _ = simulated()
     found = asked(simulated())["leak"]
-    for side in ("random", "owner"):
-        assert found[side]["rho"]["value"] == spearman(scored.extra[f"leak-score|{side}"], scored.extra[f"leak-views|{side}"])
+    assert scored.leak is not None
+    for name, side in (("random", scored.leak.random), ("owner", scored.leak.owner)):
+        assert found[name]["rho"]["value"] == spearman(side.score, side.views)
     assert found["difference"]["value"] == pytest.approx(found["random"]["rho"]["value"] - found["owner"]["rho"]["value"])
     assert found["difference"]["value"] > 0
     assert found["leaks"]
-    same = asked(simulated(), **{"leak-score__random": scored.extra["leak-score|owner"]})["leak"]
+    random = scored.leak.random
+    same = asked(simulated(), leak=replace(scored.leak, random=replace(random, score=scored.leak.owner.score)))["leak"]
     assert not same["leaks"]
-    assert asked(simulated(), **{"leak-owners__random": np.full(1200, "")})["leak"] is None
+    assert asked(simulated(), leak=replace(scored.leak, random=replace(random, owners=np.full(1200, ""))))["leak"] is None
     assert asked(simulated(asked=False))["leak"] is None
 
 
@@ -149,13 +148,13 @@ def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
     assert (found["cutoff"], found["num_pictures"]) == (CUTOFF, rows.sum())
     assert 0 < rows.sum() < len(rows)
     assert found["num_owners"] == len(set(scored.labels.owners[rows]))
-    past, whole = spearman(scored.extra[f"subset|{key}"][rows], views[rows]), np.mean([spearman(row[rows], views[rows]) for row in recipe])
+    past, whole = spearman(scored.subsets[key].score[rows], views[rows]), np.mean([spearman(row[rows], views[rows]) for row in recipe])
     assert (found["past"]["value"], found["all"]["value"]) == pytest.approx((past, whole))
     assert found["difference"]["value"] == pytest.approx(past - whole)
     assert found["difference"]["high"] < 0
     assert "does worse on later pictures" in found["statement"]
     before_only = np.where(rows, recipe[0], -recipe[0])  # control: what it makes of earlier pictures does not count
-    as_good = asked(simulated(), **{f"subset__{key}": before_only})["time"]
+    as_good = asked(simulated(), subsets=scored.subsets | {key: replace(scored.subsets[key], score=before_only)})["time"]
     assert as_good["difference"]["low"] < 0 < as_good["difference"]["high"]
     assert "no evidence of doing worse" in as_good["statement"]
     assert asked(simulated(dates_known=False))["time"] is None
@@ -169,13 +168,13 @@ def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
 
     def expected(score: np.ndarray) -> dict[str, Any]:
         assert labels.uploaded_at is not None
-        image, known, views = (scored.extra[f"val|{name}"] for name in ("image", "context", "views"))
-        context = column(scored, "context")
+        val, context = scored.context_on_val, column(scored, "context")
+        assert val is not None
         return {
             "upper_end": numbers(upper_end(score, labels.views, scored.clusters, FEW)),
             "within_months": numbers(within_months(score, labels.views, labels.uploaded_at, scored.clusters, FEW)),
             "calibration": numbers(calibration(score, rankdata(labels.views) / len(labels), scored.clusters, FEW)),
-            "on_top_of_context": numbers(on_top_of_context(image, known, views, score, context, labels.views, scored.clusters, FEW)),
+            "on_top_of_context": numbers(on_top_of_context(val.image, val.context, val.views, score, context, labels.views, scored.clusters, FEW)),
         }
 
     for name, value in expected(shipped).items():
@@ -196,41 +195,38 @@ def test_what_the_labels_lack_is_not_answered() -> None:
     assert asked((without, trials))["on_top_of_context"] is None
 
 
-def copies(num: int = 300, *, content: float, owner: float = 0.0) -> dict[str, np.ndarray]:
-    """As `peoria.verdict.test_split` stores them: the first half of different owners, the second of one owner; log views of content, owner, and
-    chance."""
+def copies(num: int = 300, *, content: float, owner: float = 0.0) -> scores.CopyPairs:
+    """The first half of different owners, the second of one owner; log views of content, owner, and chance."""
     rng = np.random.default_rng(3)
     half = num // 2
     owners = {"a": np.array([f"a{k % 75}" for k in range(num)])}
     owners["b"] = np.array([f"b{k % 75}" for k in range(half)] + owners["a"][half:].tolist())
     fame = dict(zip(sorted({*owners["a"], *owners["b"]}), rng.normal(size=225), strict=False))
     what = rng.normal(size=num)
-    found = {}
+    views = []
     for side in "ab":
         logs = content * what + owner * np.array([fame[name] for name in owners[side]]) + (1 - content - owner) * rng.normal(size=num)
-        found[f"copies__views_{side}"] = np.floor(np.exp(4 + logs)).astype(np.int64)
-        found[f"copies__owner_{side}"] = owners[side]
-    return found
+        views.append(np.floor(np.exp(4 + logs)).astype(np.int64))
+    return scores.CopyPairs(*views, owners["a"], owners["b"])
 
 
 def test_copies_tell_what_content_can_reach() -> None:
     assert asked(simulated())["content"] is None  # nothing was kept
-    equal = asked(simulated(), **copies(content=1.0))["content"]
+    equal = asked(simulated(), copies=copies(content=1.0))["content"]
     for group in equal.values():
         assert group["num_pairs"] == 150
         assert group["rho"]["value"] > 0.999
         assert group["ceiling"]["value"] > 0.999
-    chance = asked(simulated(), **copies(content=0.0))["content"]
+    chance = asked(simulated(), copies=copies(content=0.0))["content"]
     for group in chance.values():
         assert abs(group["rho"]["value"]) < 0.2
         assert group["rho"]["low"] < 0 < group["rho"]["high"]
-    famous = asked(simulated(), **copies(content=0.1, owner=0.8))["content"]
+    famous = asked(simulated(), copies=copies(content=0.1, owner=0.8))["content"]
     assert famous["same_owner"]["rho"]["low"] > 0.8
     assert famous["other_owner"]["rho"]["high"] < 0.5
     stored = copies(content=0.5)
-    views_a, views_b, owner_a, owner_b = (stored[f"copies__{name}"] for name in ("views_a", "views_b", "owner_a", "owner_b"))
-    half = {name: without_sentence(group) for name, group in asked(simulated(), **stored)["content"].items()}
-    assert half == numbers(content_ceiling(views_a, views_b, owner_a, owner_b, FEW))
+    half = {name: without_sentence(group) for name, group in asked(simulated(), copies=stored)["content"].items()}
+    assert half == numbers(content_ceiling(stored.views_a, stored.views_b, stored.owner_a, stored.owner_b, FEW))
 
 
 def test_the_page_shows_what_content_can_reach() -> None:
@@ -238,7 +234,7 @@ def test_the_page_shows_what_content_can_reach() -> None:
     verdict = arguments["verdict"]
     assert verdict.questions.content is None
     assert "Copies of one picture were not kept by this packed set" in text_of(render_report(**arguments), "questions")
-    enough = asked(simulated(), **copies(content=0.5))["content"]
+    enough = asked(simulated(), copies=copies(content=0.5))["content"]
 
     def shown(content: dict[str, Any]) -> tuple[str, list[str]]:
         """The section's text, and the labels of its rows."""
@@ -249,7 +245,8 @@ def test_the_page_shows_what_content_can_reach() -> None:
         return text, [row.label for row in drawn.rows]
 
     text, rows = shown(enough)
-    few = asked(simulated(), **{name: of[100:160] for name, of in copies(content=0.5).items()})["content"]
+    some = scores.CopyPairs(*(of[100:160] for of in vars(copies(content=0.5)).values()))
+    few = asked(simulated(), copies=some)["content"]
     for group in ("other_owner", "same_owner"):
         assert enough[group]["statement"] in text
     assert "were not kept" not in text
@@ -262,44 +259,6 @@ def test_the_page_shows_what_content_can_reach() -> None:
     text, rows = shown(dict.fromkeys(few, few["same_owner"]))
     assert few["same_owner"]["statement"] in text
     assert rows == []
-
-
-@pytest.mark.parametrize("known", [True, False])
-def test_what_was_stored_is_read_as_it_was(tmp_path: Path, known: bool) -> None:
-    scored, trials = simulated(dates_known=known, favorites_known=known)
-    scored = replace(scored, extra=scored.extra | {name.replace("__", "|"): of for name, of in copies(content=0.5).items()})
-    signature = {"identity": "ab", "control": None, "judged": Judged.of(trials).keys}
-    assert Scored.read(SweepFolder(tmp_path), signature) is None
-    scored.write(SweepFolder(tmp_path), signature)
-    read = Scored.read(SweepFolder(tmp_path), signature)
-    assert read is not None
-    assert read.opening == scored.opening == 3
-    assert read.extra.keys() == scored.extra.keys()
-    for name, values in scored.extra.items():
-        np.testing.assert_array_equal(read.extra[name], values)
-        assert read.extra[name].dtype == values.dtype
-    assert read.predictors.keys() == scored.predictors.keys()
-    for name, predictor in scored.predictors.items():
-        again = read.predictors[name]
-        assert (again.name, again.label, again.kind, again.losses) == (predictor.name, predictor.label, predictor.kind, predictor.losses)
-        for one, other in ((again.views, predictor.views), (again.favorites, predictor.favorites)):
-            assert (one is None) == (other is None)
-            np.testing.assert_array_equal(one, other)
-    for field in ("keys", "ids", "owners", "views", "favorites", "comments", "uploaded_at", "observed_at", "tags"):
-        one, other = getattr(read.labels, field), getattr(scored.labels, field)
-        assert (one is None) == (other is None), field
-        np.testing.assert_array_equal(one, other)
-    assert (read.labels.uploaded_at is not None) == known
-    assert asked((read, trials)) == asked((scored, trials))
-
-
-@pytest.mark.parametrize("change", [{"identity": "cd"}, {"control": "shuffle"}, {"judged": ["0007", "0008"]}])
-def test_scores_of_something_else_are_not_read(tmp_path: Path, change: dict[str, Any]) -> None:
-    scored, _ = simulated()
-    signature = {"identity": "ab", "control": None, "judged": ["0007"]}
-    scored.write(SweepFolder(tmp_path), signature)
-    assert Scored.read(SweepFolder(tmp_path), signature) is not None
-    assert Scored.read(SweepFolder(tmp_path), signature | change) is None
 
 
 @pytest.mark.slow

@@ -1,0 +1,82 @@
+import io
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from peoria.errors import ReportError
+from peoria.records.folder import SweepFolder
+from peoria.verdict import scores
+from tests.helpers.report_parts import SUBSETS, WINNER, opened, painted, probe
+from tests.helpers.worlds import world
+
+SIGNATURE = {"identity": "ab", "control": None, "judged": ["0007"]}
+
+
+def found(asked: bool = True, **how: Any) -> scores.TestScores:
+    """What one opening leaves; ``asked``: all of what may be there."""
+    rng = np.random.default_rng(0)
+    predictors, labels = world(0, shape=0.5, **how)
+    trials = [probe(rng, subset.replace(":", "-"), subset, subset=subset) for subset in SUBSETS if asked]
+    left = opened(rng, predictors, labels, 3, trials)
+    rows = {"top": np.array([3, 1, 2]), "bottom": np.array([5, 4])}
+    left = replace(left, sheets={name: scores.ContactSheet(of, painted(rng, of)) for name, of in rows.items()})
+    pairs = scores.CopyPairs(np.array([1, 2]), np.array([2, 1]), np.array(["a", ""]), np.array(["long name", "b"]))
+    return replace(left, copies=pairs) if asked else replace(left, context_on_val=None)
+
+
+def assert_equal(one: Any, other: Any, at: str = "") -> None:
+    assert type(one) is type(other), at
+    if isinstance(one, dict):
+        assert list(one) == list(other), at
+        for key in one:
+            assert_equal(one[key], other[key], f"{at}/{key}")
+    elif isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, other, at)
+        assert one.dtype == other.dtype, at
+    else:
+        assert one == other, at
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_was_stored_is_read_as_it_was(tmp_path: Path, known: bool) -> None:
+    stored = found(asked=known, dates_known=known, favorites_known=known)
+    assert scores.TestScores.read(SweepFolder(tmp_path), SIGNATURE) is None
+    stored.write(SweepFolder(tmp_path), SIGNATURE)
+    read = scores.TestScores.read(SweepFolder(tmp_path), SIGNATURE)
+    assert read is not None
+    assert_equal(asdict(read), asdict(stored))
+    assert (read.labels.uploaded_at is not None) == known
+    for part in (read.leak, read.copies, read.context_on_val):
+        assert (part is not None) == known
+    assert read.predictors[f"trial-{WINNER:04d}"].views is not None
+    with pytest.raises(AssertionError, match="/noise"):  # control
+        assert_equal(asdict(replace(read, noise=read.noise + 1e-12)), asdict(stored))
+
+
+@pytest.mark.parametrize("change", [{"identity": "cd"}, {"control": "shuffle"}, {"judged": ["0007", "0008"]}])
+def test_scores_of_something_else_are_not_read(tmp_path: Path, change: dict[str, Any]) -> None:
+    found().write(SweepFolder(tmp_path), SIGNATURE)
+    assert scores.TestScores.read(SweepFolder(tmp_path), SIGNATURE) is not None
+    assert scores.TestScores.read(SweepFolder(tmp_path), SIGNATURE | change) is None
+
+
+@pytest.mark.parametrize("version", [0, 2])
+def test_scores_of_another_format_are_refused_not_taken_for_none(tmp_path: Path, version: int) -> None:
+    """None would open the test split once more."""
+    path = SweepFolder(tmp_path).test_scores
+    found().write(SweepFolder(tmp_path), SIGNATURE)
+    with np.load(path) as arrays:
+        columns = dict(arrays)
+    meta = json.loads(columns["meta"].tobytes()) | {"format_version": version}
+    if version == 0:
+        del meta["format_version"]
+    buffer = io.BytesIO()
+    np.savez(buffer, **columns | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+    path.write_bytes(buffer.getvalue())
+    for signature in (SIGNATURE, SIGNATURE | {"identity": "cd"}):
+        with pytest.raises(ReportError, match=f"test_scores.npz: format_version {version}; 1 is read here"):
+            scores.TestScores.read(SweepFolder(tmp_path), signature)
