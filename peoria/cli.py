@@ -284,13 +284,13 @@ def export_command(arguments: argparse.Namespace) -> int:
 
 def cache_command(arguments: argparse.Namespace) -> int:
     """Lists the files of decoded pictures and what the disk has left; with --clear it removes those that no process uses."""
-    from shards.cache.files import clear, copies, render
+    from shards.cache.files import cached_files, clear, render
 
     folder = arguments.cache or arguments.home / "cache"
     if arguments.clear:
         freed = clear(folder)
-        print(f"removed {len(freed)} files, {sum(copy.num_bytes for copy in freed) / 1e9:.2f} GB freed")
-    print(render(folder, copies(folder)))
+        print(f"removed {len(freed)} files, {sum(cached.num_bytes for cached in freed) / 1e9:.2f} GB freed")
+    print(render(folder, cached_files(folder)))
     return 0
 
 

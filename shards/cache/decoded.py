@@ -4,12 +4,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from shards.cache.files import copies, free_bytes, read_sidecar
-from shards.cache.mapped import built_once, describe
+from shards.cache.files import Sidecar, cached_files, free_bytes
+from shards.cache.mapped import built_once
 from shards.read.openings import TestOpening
 from shards.read.shard_set import ShardSet
 
@@ -34,7 +33,7 @@ def decoded(shard_set: ShardSet, split: str, folder: Path, opening: TestOpening 
         shard_set.decode(split, out, opening)
 
     path, about = _copy_of(shard_set, split, folder)
-    return built_once(path, np.uint8, _shape(shard_set, split), decode, what=about["what"], source=about["source"], budget_bytes=budget_bytes)
+    return built_once(path, np.uint8, _shape(shard_set, split), decode, what=about.what, source=about.source, budget_bytes=budget_bytes)
 
 
 @dataclass(frozen=True)
@@ -55,14 +54,14 @@ def forecast(shard_set: ShardSet, splits: Iterable[str], folder: Path, budget_by
     """What `decoded` would find for one split after another; changes nothing."""
     wanted = [(split, *_copy_of(shard_set, split, folder)) for split in splits]
     paths = {path for _, path, _ in wanted}
-    found = copies(folder)
-    free = free_bytes(folder, budget_bytes, found) + sum(copy.num_bytes for copy in found if not copy.in_use and copy.path not in paths)
+    found = cached_files(folder)
+    free = free_bytes(folder, budget_bytes, found) + sum(cached.num_bytes for cached in found if not cached.in_use and cached.path not in paths)
     result = []
     for split, path, about in wanted:
-        there = about["bytes"] == 0 or (path.is_file() and path.stat().st_size == about["bytes"] and read_sidecar(path) == about)
-        result.append(CacheForecast(split, about["bytes"], there, max(free, 0)))
+        there = about.bytes == 0 or (path.is_file() and path.stat().st_size == about.bytes and Sidecar.read(path) == about)
+        result.append(CacheForecast(split, about.bytes, there, max(free, 0)))
         if result[-1].fits and not there:
-            free -= about["bytes"]
+            free -= about.bytes
     return result
 
 
@@ -70,9 +69,9 @@ def _shape(shard_set: ShardSet, split: str) -> tuple[int, ...]:
     return (shard_set.num_pictures(split), shard_set.side_px, shard_set.side_px, 3)
 
 
-def _copy_of(shard_set: ShardSet, split: str, folder: Path) -> tuple[Path, dict[str, Any]]:
+def _copy_of(shard_set: ShardSet, split: str, folder: Path) -> tuple[Path, Sidecar]:
     """Where a split's decoded pictures lie and what its sidecar says. Named by the digests of the split's own shards: the same pictures split in
     another way are another file."""
     digests = "\n".join(shard.sha256 for shard in shard_set.manifest.of_split([split]))
     source = hashlib.sha256(digests.encode()).hexdigest()
-    return folder / f"{source[:16]}-{split}.u8", describe(np.uint8, _shape(shard_set, split), f"the decoded {split} pictures", source)
+    return folder / f"{source[:16]}-{split}.u8", Sidecar.of(np.uint8, _shape(shard_set, split), f"the decoded {split} pictures", source)

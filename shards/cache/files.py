@@ -13,11 +13,15 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import DTypeLike
 
 from shards.errors import NoRoomError, ShardsError
+from shards.files import write_atomic
 
 KEPT_FREE = 0.1  # of a disk, where no budget was given
 LOCK = ".room.lock"  # held while files come and go in the folder, not while one is filled
@@ -27,7 +31,35 @@ _PICTURES = re.compile(r"[0-9a-f]{16}-(train|val|test)\.u8")
 
 
 @dataclass(frozen=True)
-class Copy:
+class Sidecar:
+    """What is said of a cached array beside it; a file whose sidecar says anything else is built again."""
+
+    what: str  # for people
+    num: int  # rows
+    bytes: int
+    dtype: str  # numpy's
+    shape: tuple[int, ...]
+    source: str  # all that the numbers depend on and the file's name does not tell in full; "": the name tells it
+
+    @classmethod
+    def of(cls, dtype: DTypeLike, shape: tuple[int, ...], what: str, source: str) -> "Sidecar":
+        return cls(what, shape[0], int(np.prod(shape)) * np.dtype(dtype).itemsize, np.dtype(dtype).str, shape, source)
+
+    @classmethod
+    def read(cls, path: Path) -> "Sidecar | None":
+        """Of the file ``path``; None where nothing is said of it, or nothing that can be read."""
+        try:
+            found = json.loads(sidecar_path(path).read_bytes())
+            return cls(**{**found, "shape": tuple(found["shape"])})
+        except (OSError, ValueError, TypeError, KeyError):  # a file of any kind may bear that name
+            return None
+
+    def write(self, path: Path) -> None:
+        write_atomic(sidecar_path(path), json.dumps(asdict(self), sort_keys=True).encode())
+
+
+@dataclass(frozen=True)
+class CachedFile:
     """One file of a cache folder."""
 
     path: Path
@@ -35,23 +67,14 @@ class Copy:
     last_used_s: float  # unix time of the last opening
     in_use: bool
     finished: bool
-    about: dict[str, Any]  # its sidecar; empty where there is none
+    sidecar: Sidecar | None
 
 
 def sidecar_path(path: Path) -> Path:
     return path.with_name(path.name + SIDECAR)
 
 
-def read_sidecar(path: Path) -> dict[str, Any]:
-    """What is said of the file ``path``; empty where nothing is, or nothing that can be read."""
-    try:
-        found = json.loads(sidecar_path(path).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) and {"bytes", "what"} <= found.keys() else {}
-
-
-def open_shared(path: Path, about: dict[str, Any]) -> BinaryIO | None:
+def open_shared(path: Path, about: Sidecar) -> BinaryIO | None:
     """The file, open and locked against removal until the last descriptor of it is closed, a map's own included, and marked as used now;
     ``None`` where it is not there, or not the one that ``about`` describes."""
     try:
@@ -60,7 +83,7 @@ def open_shared(path: Path, about: dict[str, Any]) -> BinaryIO | None:
         return None
     lock_shared(file.fileno())
     found = os.fstat(file.fileno())
-    if found.st_nlink == 0 or found.st_size != about["bytes"] or read_sidecar(path) != about:  # no link: removed while we waited for the lock
+    if found.st_nlink == 0 or found.st_size != about.bytes or Sidecar.read(path) != about:  # no link: removed while we waited for the lock
         file.close()
         return None
     with suppress(OSError):  # of another user, or on a disk that cannot be written to
@@ -74,16 +97,16 @@ def lock_shared(handle: int) -> None:
         fcntl.flock(handle, fcntl.LOCK_SH)
 
 
-def copies(folder: Path) -> list[Copy]:
+def cached_files(folder: Path) -> list[CachedFile]:
     """All files of the folder that are ours, unfinished ones too, the longest unused first; files of other kinds are never named."""
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        about, unfinished = read_sidecar(path), path.name.startswith(".") and path.name.endswith(UNFINISHED)
-        if about or unfinished or _PICTURES.fullmatch(path.name):
+        sidecar, unfinished = Sidecar.read(path), path.name.startswith(".") and path.name.endswith(UNFINISHED)
+        if sidecar or unfinished or _PICTURES.fullmatch(path.name):
             with suppress(FileNotFoundError):  # has just gone
                 state = path.stat()
-                found.append(Copy(path, state.st_size, state.st_mtime, _in_use(path), not unfinished, about))
-    return sorted(found, key=lambda copy: copy.last_used_s)
+                found.append(CachedFile(path, state.st_size, state.st_mtime, _in_use(path), not unfinished, sidecar))
+    return sorted(found, key=lambda cached: cached.last_used_s)
 
 
 def _in_use(path: Path) -> bool:
@@ -116,14 +139,14 @@ def room_lock(folder: Path) -> Iterator[None]:
         yield
 
 
-def free_bytes(folder: Path, budget_bytes: int | None, found: list[Copy]) -> int:
+def free_bytes(folder: Path, budget_bytes: int | None, found: list[CachedFile]) -> int:
     """What another file of the folder may take before anything is removed; negative where there is too much already."""
     while not folder.exists():
         folder = folder.parent
     disk = shutil.disk_usage(folder)
     if budget_bytes is None:
         return int(disk.free - KEPT_FREE * disk.total)
-    return min(disk.free, budget_bytes - sum(copy.num_bytes for copy in found))
+    return min(disk.free, budget_bytes - sum(cached.num_bytes for cached in found))
 
 
 def make_room(path: Path, num_bytes: int, budget_bytes: int | None, *, what: str) -> None:
@@ -132,47 +155,47 @@ def make_room(path: Path, num_bytes: int, budget_bytes: int | None, *, what: str
     Raises:
         NoRoomError: they cannot.
     """
-    found = copies(path.parent)
-    for copy in found:
-        if not copy.finished and not copy.in_use:  # left by a build that was killed
-            remove(copy.path)
-    found = copies(path.parent)
+    found = cached_files(path.parent)
+    for cached in found:
+        if not cached.finished and not cached.in_use:  # left by a build that was killed
+            remove(cached.path)
+    found = cached_files(path.parent)
     free = free_bytes(path.parent, budget_bytes, found)
-    idle = [copy for copy in found if not copy.in_use]
-    if num_bytes <= free + sum(copy.num_bytes for copy in idle):
-        for copy in idle:
-            if num_bytes > free and remove(copy.path):
-                free += copy.num_bytes
+    idle = [cached for cached in found if not cached.in_use]
+    if num_bytes <= free + sum(cached.num_bytes for cached in idle):
+        for cached in idle:
+            if num_bytes > free and remove(cached.path):
+                free += cached.num_bytes
     if num_bytes > free:
         raise NoRoomError(path, num_bytes, free, what)
 
 
-def clear(folder: Path) -> list[Copy]:
+def clear(folder: Path) -> list[CachedFile]:
     """Removes all that nobody uses, and says what that was. Raises ShardsError where a file cannot be removed."""
-    found = copies(folder)
+    found = cached_files(folder)
     if not found:
         return []
     try:
         with room_lock(folder):
-            return [copy for copy in copies(folder) if not copy.in_use and remove(copy.path)]
+            return [cached for cached in cached_files(folder) if not cached.in_use and remove(cached.path)]
     except OSError as error:
         raise ShardsError(f"{folder}: {error.strerror}; a folder whose files can be removed", hint="ask whoever made them") from None
 
 
-def render(folder: Path, found: list[Copy]) -> str:
+def render(folder: Path, found: list[CachedFile]) -> str:
     """A line a file, then the total and what the disk has left."""
     lines = []
-    for copy in found:
-        name, _, rest = copy.path.name.lstrip(".").partition("-")
-        what = str(copy.about.get("what") or f"decoded {rest.partition('.')[0]} pictures").removeprefix("the ")
-        num = f"{copy.about['num']:,}" if "num" in copy.about else "?"
-        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(copy.last_used_s))
-        state = ("in use" if copy.in_use else "not in use") if copy.finished else ("being built" if copy.in_use else "unfinished")
-        lines.append(f"{what:<28} {name:<16} {num:>11} {copy.num_bytes / 1e9:>9.2f} GB  {used}  {state}")
+    for cached in found:
+        name, _, rest = cached.path.name.lstrip(".").partition("-")
+        what = (f"decoded {rest.partition('.')[0]} pictures" if cached.sidecar is None else cached.sidecar.what).removeprefix("the ")
+        num = "?" if cached.sidecar is None else f"{cached.sidecar.num:,}"
+        used = time.strftime("%Y-%m-%d %H:%M", time.localtime(cached.last_used_s))
+        state = ("in use" if cached.in_use else "not in use") if cached.finished else ("being built" if cached.in_use else "unfinished")
+        lines.append(f"{what:<28} {name:<16} {num:>11} {cached.num_bytes / 1e9:>9.2f} GB  {used}  {state}")
     base = folder
     while not base.exists():
         base = base.parent
     disk = shutil.disk_usage(base)
-    total = sum(copy.num_bytes for copy in found)
+    total = sum(cached.num_bytes for cached in found)
     lines.append(f"{len(found)} files, {total / 1e9:.2f} GB, in {folder}; {disk.free / 1e9:.1f} of {disk.total / 1e9:.1f} GB are free on its disk")
     return "\n".join(lines)

@@ -1,21 +1,20 @@
 """An array in a file, built once on a node and mapped by every process that asks for it."""
 
 import errno
-import json
 import logging
 import os
 import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from shards.cache.files import UNFINISHED, lock_shared, make_room, open_shared, room_lock, sidecar_path
+from shards.cache.files import UNFINISHED, Sidecar, lock_shared, make_room, open_shared, room_lock
 from shards.errors import NoRoomError, ShardsError
-from shards.files import sync_folder, write_atomic
+from shards.files import sync_folder
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +37,7 @@ def built_once(
     """
     if 0 in shape:
         return np.empty(shape, dtype)  # an empty file cannot be mapped
-    about = describe(dtype, shape, what, source)
+    about = Sidecar.of(dtype, shape, what, source)
     try:
         file = open_shared(path, about)
         if file is None:
@@ -49,25 +48,19 @@ def built_once(
                 file = open_shared(path, about) or _build(path, dtype, shape, fill, about, budget_bytes)  # another process may just have built it
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            raise NoRoomError(path, about["bytes"], shutil.disk_usage(path.parent).free, what) from None
+            raise NoRoomError(path, about.bytes, shutil.disk_usage(path.parent).free, what) from None
         raise ShardsError(f"{path}: {error.strerror}; a folder that can be written to", hint="name another folder for the cache") from None
     with file:  # the map keeps a descriptor of its own, and with it the lock
         return np.memmap(file, dtype=dtype, mode="r", shape=shape)
 
 
-def describe(dtype: DTypeLike, shape: tuple[int, ...], what: str, source: str) -> dict[str, Any]:
-    """What the sidecar of a file says; a file whose sidecar says anything else is built again."""
-    num_bytes = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return {"what": what, "num": shape[0], "bytes": num_bytes, "dtype": np.dtype(dtype).str, "shape": list(shape), "source": source}
-
-
 def _build(
-    path: Path, dtype: DTypeLike, shape: tuple[int, ...], fill: Callable[[np.ndarray], None], about: dict[str, Any], budget_bytes: int | None
+    path: Path, dtype: DTypeLike, shape: tuple[int, ...], fill: Callable[[np.ndarray], None], about: Sidecar, budget_bytes: int | None
 ) -> BinaryIO:
     """The new file, open and locked against removal."""
-    num_bytes = about["bytes"]
+    num_bytes = about.bytes
     with room_lock(path.parent):
-        make_room(path, num_bytes, budget_bytes, what=about["what"])
+        make_room(path, num_bytes, budget_bytes, what=about.what)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=UNFINISHED)
         file = os.fdopen(handle, "r+b")
         lock_shared(handle)
@@ -77,7 +70,7 @@ def _build(
             _give_up(file, temporary)
             raise
     try:
-        _log.info("building %s: %s, %d of them, %.1f MB", path, about["what"], about["num"], num_bytes / 1e6)
+        _log.info("building %s: %s, %d of them, %.1f MB", path, about.what, about.num, num_bytes / 1e6)
         out = np.memmap(temporary, dtype=dtype, mode="r+", shape=shape)
         fill(out)
         out.flush()
@@ -86,7 +79,7 @@ def _build(
         os.fsync(handle)
         os.chmod(temporary, 0o644)
         with room_lock(path.parent):
-            write_atomic(sidecar_path(path), json.dumps(about, sort_keys=True).encode())
+            about.write(path)
             os.replace(temporary, path)
     except BaseException:
         _give_up(file, temporary)

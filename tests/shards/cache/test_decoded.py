@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from shards.cache.decoded import decoded, forecast
-from shards.cache.files import copies, sidecar_path
+from shards.cache.files import cached_files, sidecar_path
 from shards.cache.mapped import built_once
 from shards.errors import DamagedShardError, NoRoomError, ShardsError, TestSplitClosedError
 from shards.manifest import Manifest
@@ -197,11 +197,11 @@ def test_another_process_holds_as_well(packed_once: Path, tmp_path: Path) -> Non
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "mapped\n"
-        assert [copy.in_use for copy in copies(tmp_path)] == [True]
+        assert [cached.in_use for cached in cached_files(tmp_path)] == [True]
         with pytest.raises(NoRoomError):
             decoded(ShardSet(packed_once), "train", tmp_path, budget_bytes=45 * 196_608)
         process.kill()
-    assert [copy.in_use for copy in copies(tmp_path)] == [False]  # a killed process holds nothing
+    assert [cached.in_use for cached in cached_files(tmp_path)] == [False]  # a killed process holds nothing
     decoded(ShardSet(packed_once), "train", tmp_path, budget_bytes=45 * 196_608)
     assert len(_files(tmp_path)) == 1
     assert forecast(ShardSet(packed_once), ["train"], tmp_path)[0].there
@@ -225,17 +225,17 @@ def test_a_tenth_of_the_disk_stays_free_where_no_budget_was_given(tmp_path: Path
 
 def test_a_file_removed_while_it_was_waited_for_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening a file and locking it, another process may remove it: its bytes are there, but nobody else will find them."""
-    from shards.cache import files as copies_module
+    from shards.cache import files as files_module
 
     _numbers(tmp_path / "a.f4", 1000)
-    lock_shared, seen = copies_module.lock_shared, []
+    lock_shared, seen = files_module.lock_shared, []
 
     def late(handle: int) -> None:
         if not seen:
-            seen.append(copies_module.remove(tmp_path / "a.f4"))
+            seen.append(files_module.remove(tmp_path / "a.f4"))
         lock_shared(handle)
 
-    monkeypatch.setattr(copies_module, "lock_shared", late)
+    monkeypatch.setattr(files_module, "lock_shared", late)
     _numbers(tmp_path / "a.f4", 1000)
     assert seen == [True]
     assert _files(tmp_path) == {"a.f4"}
@@ -270,4 +270,4 @@ def _numbers(path: Path, num: int, budget_bytes: int | None = None) -> str:
 
 
 def _files(folder: Path) -> set[str]:
-    return {copy.path.name for copy in copies(folder)}
+    return {cached.path.name for cached in cached_files(folder)}

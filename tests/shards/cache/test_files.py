@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shards.cache.decoded import decoded
-from shards.cache.files import clear, copies, render
+from shards.cache.files import cached_files, clear, render
 from shards.cache.mapped import built_once
 from shards.errors import ShardsError
 from shards.read.shard_set import ShardSet
@@ -28,19 +28,19 @@ def test_what_is_not_ours_is_neither_named_nor_removed(tmp_path: Path) -> None:
     (tmp_path / ".a.f4.xyz.copy.tmp").write_bytes(b"of a build that was killed")
     before = {path.name for path in tmp_path.iterdir()}
     ours = {"a.f4", "0123456789abcdef-val.u8", ".a.f4.xyz.copy.tmp"}
-    assert {copy.path.name for copy in copies(tmp_path)} == ours
-    assert {copy.path.name for copy in clear(tmp_path)} == ours
+    assert {cached.path.name for cached in cached_files(tmp_path)} == ours
+    assert {cached.path.name for cached in clear(tmp_path)} == ours
     assert {path.name for path in tmp_path.iterdir()} == before - ours - {"a.f4.json"}
 
 
 def test_clearing_leaves_what_is_in_use(tmp_path: Path) -> None:
     held = numbers(tmp_path / "held.f4", 1000)
     numbers(tmp_path / "idle.f4", 500)
-    assert [(copy.path.name, copy.num_bytes) for copy in clear(tmp_path)] == [("idle.f4", 2000)]
-    assert [copy.path.name for copy in copies(tmp_path)] == ["held.f4"]
+    assert [(cached.path.name, cached.num_bytes) for cached in clear(tmp_path)] == [("idle.f4", 2000)]
+    assert [cached.path.name for cached in cached_files(tmp_path)] == ["held.f4"]
     assert (held == 7).all()
     del held
-    assert [copy.path.name for copy in clear(tmp_path)] == ["held.f4"]
+    assert [cached.path.name for cached in clear(tmp_path)] == ["held.f4"]
     assert clear(tmp_path) == clear(tmp_path / "gone") == []
 
 
@@ -51,10 +51,10 @@ def test_without_locks_everything_is_in_use(tmp_path: Path, monkeypatch: pytest.
     numbers(tmp_path / "a.f4", 10)
     with monkeypatch.context() as patch:
         patch.setattr("shards.cache.files.fcntl", SimpleNamespace(**vars(fcntl) | {"flock": unsupported}))  # the locks of filelock go on
-        assert [copy.in_use for copy in copies(tmp_path)] == [True]
+        assert [cached.in_use for cached in cached_files(tmp_path)] == [True]
         assert clear(tmp_path) == []
         assert (numbers(tmp_path / "a.f4", 10) == 7).all()  # and it can still be used
-    assert [copy.in_use for copy in copies(tmp_path)] == [False]
+    assert [cached.in_use for cached in cached_files(tmp_path)] == [False]
 
 
 def test_a_folder_whose_files_cannot_be_removed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_the_list_says_what_each_file_is(packed_once: Path, tmp_path: Path) -> N
     numbers(tmp_path / "abcdef.f4", 1234)
     os.utime(tmp_path / "abcdef.f4", (86400 * 365.25 * 30, 86400 * 365.25 * 30))
     (tmp_path / ".b.f4.xyz.copy.tmp").write_bytes(b"")
-    lines = render(tmp_path, copies(tmp_path)).splitlines()
+    lines = render(tmp_path, cached_files(tmp_path)).splitlines()
     digest = next(tmp_path.glob("*-train.u8")).name[:16]
     found = {tuple(line.split()) for line in lines[:-1]}
     assert any(
