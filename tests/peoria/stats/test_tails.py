@@ -1,6 +1,7 @@
 """Lognormal against power law: each wins on its own draws, and neither where the counts cannot tell."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -132,7 +133,7 @@ def test_400_000_counts_and_plain_values() -> None:
     found = compare(lognormal(400_000))
     assert found.better == "lognormal"
     assert found.num_counts == 400_000
-    assert json.loads(json.dumps(found.plain(), allow_nan=False)) == found.plain()
+    assert json.loads(json.dumps(asdict(found), allow_nan=False)) == asdict(found)
     order = np.random.default_rng(0).permutation(400_000)
     assert compare(lognormal(400_000)[order]) == found
 
