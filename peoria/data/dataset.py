@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -113,9 +113,11 @@ def open_dataset(
 ) -> Dataset:
     """Train and val; the arguments are those of `open_split`."""
     shard_set = ShardSet(root)
-    how: dict[str, Any] = {"control": control, "where": where, "budget_bytes": budget_bytes, "threads": threads, "say": say}
-    train = open_split(shard_set, "train", cache, **how)
-    val = open_split(shard_set, "val", cache, train=train, **how)
+    opened = partial(
+        open_split, shard_set, cache=cache, control=control, where=where, budget_bytes=budget_bytes, threads=threads, say=say
+    )  # fmt: skip
+    train = opened("train")
+    val = opened("val", train=train)
     return Dataset(train, val, filtered_identity(shard_set.manifest.identity, where), control, cache, budget_bytes)
 
 

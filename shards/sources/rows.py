@@ -14,7 +14,7 @@ from typing import Any
 
 from shards.sources.cells import Bad, as_count, as_name, as_text, as_time
 from shards.sources.columns import Columns, resolve
-from shards.sources.tables import BadRow, read_records
+from shards.sources.tables import BadRow, Record, read_records
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
@@ -86,11 +86,11 @@ def read_table(path: Path, columns: Mapping[str, str] | None = None, keep: Seque
     return Table(rows, rejections, used.fields, used.keep, used.unmapped, len(records), hashlib.sha256(data).hexdigest())
 
 
-def _read_row(number: int, record: dict[str, Any] | BadRow, used: Columns, folder: str, seen: set[str]) -> PictureRow | Rejection:
+def _read_row(number: int, record: Record | BadRow, used: Columns, folder: str, seen: set[str]) -> PictureRow | Rejection:
     if isinstance(record, BadRow):
         return Rejection(number, "", "bad_row", record.detail)
     problems: list[Bad] = []
-    values: dict[str, Any] = {}
+    values: Record = {}
 
     def read(name: str, value: Any) -> Any:
         try:
