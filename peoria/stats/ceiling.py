@@ -54,12 +54,40 @@ class ContentCeiling:
 
 
 @dataclass(frozen=True)
+class Quantiles:
+    """Of the counts of some pictures: the count that 5, 25, 50, 75 and 95 % of them do not pass."""
+
+    q05: Interval
+    q25: Interval
+    q50: Interval
+    q75: Interval
+    q95: Interval
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """Of log(1 + quantile) over the deciles of a score, from the lowest to the highest, by quantile."""
+
+    q05: Interval
+    q50: Interval
+    q95: Interval
+
+
+@dataclass(frozen=True)
+class Factors:
+    """(1 + quantile) of the highest decile over that of the lowest, by quantile."""
+
+    q05: Interval
+    q95: Interval
+
+
+@dataclass(frozen=True)
 class DecileQuantiles:
     """Quantiles of the counts of one tenth of the pictures, by score."""
 
     decile: int  # 1, the lowest score, to 10
     num_pictures: int
-    quantiles: dict[str, Interval]  # by the share of its pictures with at most so many counts: "0.05", "0.25", "0.5", "0.75", "0.95"
+    quantiles: Quantiles
 
 
 @dataclass(frozen=True)
@@ -67,9 +95,9 @@ class UpperEnd:
     """Quantiles of the counts by decile of a score, and whether upper ones rise with it more than lower ones."""
 
     deciles: tuple[DecileQuantiles, ...]  # the lowest score first
-    slopes: dict[str, Interval]  # of log(1 + quantile) from the lowest score to the highest, by quantile: "0.05", "0.5", "0.95"
-    slope_difference: Interval  # that of 0.95 less that of 0.05
-    top_to_bottom: dict[str, Interval]  # (1 + quantile) of the highest decile over that of the lowest, by quantile: "0.05", "0.95"
+    slopes: Slopes
+    slope_difference: Interval  # q95 less q05
+    top_to_bottom: Factors
     shape: Shape
 
 
@@ -151,22 +179,23 @@ def upper_end(score: ArrayLike, counts: ArrayLike, clusters: Clusters, resamplin
     place = (np.arange(10) - 4.5) / 10
     slope, slopes = (np.einsum("...dq,d->...q", np.log1p(found), place) / (place @ place) for found in (value, samples))
     factor, factors = ((1 + found[..., 9, :]) / (1 + found[..., 0, :]) for found in (value, samples))
-    at = {str(q): k for k, q in enumerate(QUANTILES)}
 
     def interval(value: float, samples: Floats) -> Interval:
         return Estimate(value, samples, clusters.effective).interval()
 
-    slopes_found = {q: interval(slope[at[q]], slopes[:, at[q]]) for q in ("0.05", "0.5", "0.95")}
-    difference = interval(slope[-1] - slope[0], slopes[:, -1] - slopes[:, 0])
-    near_zero = int((value[:, 0] < MIN_COUNT).sum())
+    q05, _, q50, _, q95 = range(len(QUANTILES))
+    found_slopes = Slopes(*(interval(slope[q], slopes[:, q]) for q in (q05, q50, q95)))
+    difference = interval(slope[q95] - slope[q05], slopes[:, q95] - slopes[:, q05])
+    near_zero = int((value[:, q05] < MIN_COUNT).sum())
     return UpperEnd(
         deciles=tuple(
-            DecileQuantiles(d + 1, int(sizes[d]), {name: interval(value[d, k], samples[:, d, k]) for name, k in at.items()}) for d in range(10)
+            DecileQuantiles(d + 1, int(sizes[d]), Quantiles(*(interval(value[d, q], samples[:, d, q]) for q in range(len(QUANTILES)))))
+            for d in range(10)
         ),
-        slopes=slopes_found,
+        slopes=found_slopes,
         slope_difference=difference,
-        top_to_bottom={q: interval(factor[at[q]], factors[:, at[q]]) for q in ("0.05", "0.95")},
-        shape="unknown" if clusters.num < MIN_OWNERS or near_zero > 1 else _shape(slopes_found["0.05"], slopes_found["0.95"], difference),
+        top_to_bottom=Factors(*(interval(factor[q], factors[:, q]) for q in (q05, q95))),
+        shape="unknown" if clusters.num < MIN_OWNERS or near_zero > 1 else _shape(found_slopes.q05, found_slopes.q95, difference),
     )
 
 

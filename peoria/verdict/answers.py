@@ -2,16 +2,11 @@
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import Field
 
 from peoria.verdict.values import Interval, Model, Number
 
 STATEMENT = "the answer in one sentence"
-
-
-def quantile(share: str, description: str) -> Interval:
-    found: Interval = Field(validation_alias=AliasChoices(f"q{share.removeprefix('0.').ljust(2, '0')}", share), description=description)
-    return found
 
 
 class Selection(Model):
@@ -119,9 +114,9 @@ class OnTopOfContext(Model):
 class Places(Model):
     """Quantiles of places among the test pictures, as the share of them that scores lower."""
 
-    q05: Number = Field(validation_alias=AliasChoices("q05", "0.05"), description="5 % quantile")
-    q50: Number = Field(validation_alias=AliasChoices("q50", "0.5"), description="median")
-    q95: Number = Field(validation_alias=AliasChoices("q95", "0.95"), description="95 % quantile")
+    q05: Number = Field(description="5 % quantile")
+    q50: Number = Field(description="median")
+    q95: Number = Field(description="95 % quantile")
 
 
 class Noise(Model):
@@ -172,11 +167,11 @@ class CountNoises(Model):
 class Quantiles(Model):
     """Quantiles of the views of some pictures."""
 
-    q05: Interval = quantile("0.05", "views, 5 % quantile")
-    q25: Interval = quantile("0.25", "views, 25 % quantile")
-    q50: Interval = quantile("0.5", "views, median")
-    q75: Interval = quantile("0.75", "views, 75 % quantile")
-    q95: Interval = quantile("0.95", "views, 95 % quantile")
+    q05: Interval = Field(description="views, 5 % quantile")
+    q25: Interval = Field(description="views, 25 % quantile")
+    q50: Interval = Field(description="views, median")
+    q75: Interval = Field(description="views, 75 % quantile")
+    q95: Interval = Field(description="views, 95 % quantile")
 
 
 class QuantileDecile(Model):
@@ -190,16 +185,16 @@ class QuantileDecile(Model):
 class Slopes(Model):
     """Slopes of log(1 + quantile) over the tenths, from the lowest score to the highest."""
 
-    q05: Interval = quantile("0.05", "of the 5 % quantile")
-    q50: Interval = quantile("0.5", "of the median")
-    q95: Interval = quantile("0.95", "of the 95 % quantile")
+    q05: Interval = Field(description="of the 5 % quantile")
+    q50: Interval = Field(description="of the median")
+    q95: Interval = Field(description="of the 95 % quantile")
 
 
 class Factors(Model):
     """(1 + quantile) of the highest tenth over that of the lowest."""
 
-    q05: Interval = quantile("0.05", "of the 5 % quantile")
-    q95: Interval = quantile("0.95", "of the 95 % quantile")
+    q05: Interval = Field(description="of the 5 % quantile")
+    q95: Interval = Field(description="of the 95 % quantile")
 
 
 class UpperEnd(Model):

@@ -269,8 +269,8 @@ def said_of_copies(found: PairCeiling, one_owner: bool) -> str:
 def said_of_upper_end(found: UpperEnd, num_owners: int) -> str:
     if num_owners < MIN_OWNERS:
         return f"Too little to judge whether the score tells a potential: {num_owners} owners, where at least {MIN_OWNERS} are needed."
-    high, low = (f"× {estimate(found.top_to_bottom[q])}" for q in ("0.95", "0.05"))
-    still = "" if found.slopes["0.05"].low > 0 else " and the lower end does not measurably rise"
+    high, low = (f"× {estimate(factor)}" for factor in (found.top_to_bottom.q95, found.top_to_bottom.q05))
+    still = "" if found.slopes.q05.low > 0 else " and the lower end does not measurably rise"
     meaning = {
         "upper_end": f"the upper end rises more than the lower{still}: the score tells a potential more than an outcome",
         "lower_end": "the lower end rises more than the upper: the score tells what a picture gets at least",
@@ -317,7 +317,7 @@ def said_of_context(found: OnTopOfContext) -> str:
 
 
 def said_of_noise(found: NoisePlaces) -> str:
-    low, middle, high = (found.places[q] for q in ("0.05", "0.5", "0.95"))
+    low, middle, high = found.places.q05, found.places.q50, found.places.q95
     said = "the model knows that noise is not popular" if high < 0.5 else "the model does not know that noise is unpopular: it never saw any"
     return f"White noise scores above {100 * middle:.0f} % of the test pictures ({100 * low:.0f} to {100 * high:.0f} %): {said}."
 

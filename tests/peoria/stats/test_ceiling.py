@@ -115,7 +115,7 @@ def test_the_shape_is_told(kind: str, shape: str) -> None:
     assert found is not None
     assert found.shape == shape
     if kind == "potential":
-        assert found.top_to_bottom["0.95"].low > 3 > 1.3 > found.top_to_bottom["0.05"].high
+        assert found.top_to_bottom.q95.low > 3 > 1.3 > found.top_to_bottom.q05.high
 
 
 def test_a_factor_is_not_often_taken_for_a_potential() -> None:
@@ -143,8 +143,9 @@ def test_quantiles_by_decile_are_those_of_the_pictures_in_it() -> None:
     for k, row in enumerate(found.deciles):
         inside = counts[order[400 * k : 400 * (k + 1)]]
         assert row.num_pictures == 400
-        for name, estimate in row.quantiles.items():
-            assert estimate.value == np.quantile(inside, float(name), method="inverted_cdf")
+        quantiles = row.quantiles
+        for share, estimate in {0.05: quantiles.q05, 0.25: quantiles.q25, 0.5: quantiles.q50, 0.75: quantiles.q75, 0.95: quantiles.q95}.items():
+            assert estimate.value == np.quantile(inside, share, method="inverted_cdf")
             assert estimate.low <= estimate.value <= estimate.high
 
 

@@ -77,11 +77,11 @@ def column(scored: scores.TestScores, name: str) -> np.ndarray:
 def test_noise_lies_where_it_was_put() -> None:
     found = noise_places(np.array([24.5] * 90 + [89.5] * 10), np.arange(100.0)[::-1])
     assert found.num == 100
-    assert found.places == pytest.approx({"0.05": 0.25, "0.5": 0.25, "0.95": 0.90})
+    assert asdict(found.places) == pytest.approx({"q05": 0.25, "q50": 0.25, "q95": 0.90})
     shipped = column(simulated()[0], SHIPPED)
     for share, said in ((0.1, "knows that noise is not popular"), (0.8, "does not know that noise is unpopular")):
         found = asked(simulated(), noise=np.full(50, np.quantile(shipped, share)))["noise"]
-        assert found["places"]["0.5"] == pytest.approx(share, abs=1e-3)
+        assert found["places"]["q50"] == pytest.approx(share, abs=1e-3)
         assert said in found["statement"]
 
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from peoria.stats.ceiling import CountNoise, DecileQuantiles, PairCeiling, Shape, UpperEnd
+from peoria.stats.ceiling import CountNoise, Factors, PairCeiling, Shape, Slopes, UpperEnd
 from peoria.stats.combine import OnTopOfContext, Weights
 from peoria.stats.estimates import Interval
 from peoria.stats.learning_curve import Extrapolation, HeldOutRho, Leak, LearningCurve, TimeSplit
-from peoria.stats.noise import NoisePlaces
+from peoria.stats.noise import NoisePlaces, Places
 from peoria.verdict import sentences
 
 ABOVE, AROUND, BELOW = Interval(0.2134, 0.1, 0.3), Interval(0.02, -0.1, 0.14), Interval(-0.2, -0.3, -0.1)
@@ -53,8 +53,7 @@ def test_copies() -> None:
     ],
 )
 def test_upper_end(shape: Shape, lower: Interval, said: str) -> None:
-    deciles = (DecileQuantiles(1, 50, {}),)
-    found = UpperEnd(deciles, {"0.05": lower, "0.5": ABOVE, "0.95": ABOVE}, ABOVE, {"0.05": Interval(1.5, 1, 2), "0.95": Interval(4, 3, 5)}, shape)
+    found = UpperEnd((), Slopes(lower, ABOVE, ABOVE), ABOVE, Factors(Interval(1.5, 1, 2), Interval(4, 3, 5)), shape)
     ends = "the 95 % quantile goes × 4.000 [3.000, 5.000], the 5 % quantile × 1.500 [1.000, 2.000]"
     assert sentences.said_of_upper_end(found, 20) == f"From the lowest to the highest tenth of the score {ends}: {said}."
     few = "Too little to judge whether the score tells a potential: 19 owners, where at least 20 are needed."
@@ -108,8 +107,8 @@ def test_context() -> None:
 
 
 def test_noise() -> None:
-    low = sentences.said_of_noise(NoisePlaces(200, {"0.05": 0.05, "0.5": 0.2, "0.95": 0.49}))
+    low = sentences.said_of_noise(NoisePlaces(200, Places(0.05, 0.2, 0.49)))
     assert low == "White noise scores above 20 % of the test pictures (5 to 49 %): the model knows that noise is not popular."
-    high = sentences.said_of_noise(NoisePlaces(200, {"0.05": 0.54, "0.5": 0.59, "0.95": 0.64}))
+    high = sentences.said_of_noise(NoisePlaces(200, Places(0.54, 0.59, 0.64)))
     unknowing = "the model does not know that noise is unpopular: it never saw any"
     assert high == f"White noise scores above 59 % of the test pictures (54 to 64 %): {unknowing}."
