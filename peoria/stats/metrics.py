@@ -123,7 +123,7 @@ def d2(loss: float, loss_constant: float) -> float:
 # How sure one split can be.
 
 
-def standard_error(views: ArrayLike, owners: Clusters | ArrayLike) -> float:
+def standard_error(views: ArrayLike, clusters: Clusters) -> float:
     """Standard error of ``spearman`` on this split where the score has no skill.
 
     Closed form 1/√(n−1) · √(1 + (m̃−1)·ICC): ICC is the intraclass correlation of rank(views) within owners (one-way analysis of variance,
@@ -133,7 +133,6 @@ def standard_error(views: ArrayLike, owners: Clusters | ArrayLike) -> float:
     from scipy.stats import rankdata
 
     ranks = rankdata(_column("views", views))
-    clusters = owners if isinstance(owners, Clusters) else Clusters.of(owners)
     units, sizes = clusters.units, clusters.sizes
     n, num_units = len(ranks), clusters.num
     if n != len(units):

@@ -12,6 +12,7 @@ from peoria.data.dataset import no_copy_text
 from peoria.data.targets import kept_by_outlier_filter
 from peoria.errors import ConfigError
 from peoria.stats import metrics
+from peoria.stats.clusters import Clusters
 from peoria.sweep.trial_store import NUM_KEPT_MODELS
 from peoria.training.evaluate import objective_name
 from shards.cache.decoded import CacheForecast
@@ -88,7 +89,7 @@ def objective_standard_error(val: Labels, objective: str) -> float:
     ``rank_mean`` averages two rank statistics of one score, whose correlation under the null is that of rank(views) with favourited; the
     variance of ``gini_fav`` is Mann-Whitney's (n + 1) / (3 n₁ n₀).
     """
-    rho_error = metrics.standard_error(val.views, val.owners)
+    rho_error = metrics.standard_error(val.views, Clusters.of(val.owners))
     if objective == "rho_views":
         return rho_error
     assert val.favorites is not None
