@@ -154,7 +154,7 @@ def sweep_parser(add_help: bool = True) -> argparse.ArgumentParser:
     flags.add_argument(
         "--control",
         metavar="KIND",
-        help="hand the counts out anew: shuffle, plant-colour, plant-arrangement, plant-owner or plant-age; a sweep of its own",
+        help="reassign the counts: shuffle, plant-colour, plant-arrangement, plant-owner or plant-age; a sweep of its own",
     )
     flags.add_argument("--strength", type=float, metavar="R", help="of what a control plants, 0 to 1 (default: 0.45)")
     flags.add_argument("--tracking", metavar="URI", help="MLflow (default: MLFLOW_TRACKING_URI, or a database in --home); 'off': none")

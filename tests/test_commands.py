@@ -33,6 +33,7 @@ NOT_RUN = {
     "make demo": "CI runs it; it installs from a package index",
     "make test": "this is it",
     "make lint test test-slow": "CI runs them; this is one of them",
+    "make test-other-cpu": "CI runs it: these tests once more",
     ".ci/run": "CI itself",
     "ray up ray_cluster.yaml": "starts machines at a cloud; tests/test_ray_cluster.py reads the file as Ray does",
     "ray job submit …": "needs that cluster; tests/end_to_end/test_cluster_job.py submits the same to one on this machine",

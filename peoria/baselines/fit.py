@@ -52,7 +52,7 @@ class BaselineScores:
 
 
 def trivial(task_name: str, dataset: Dataset, target: str, seed: int = 0) -> Baseline:
-    """The constants of one task, fitted on uncut train; its ``losses`` are named ``LOSS (CONSTANT)``."""
+    """The constants of one task, fitted on unfiltered train; its ``losses`` are named ``LOSS (CONSTANT)``."""
     y_train = counts(dataset.train.labels, target)
     fitted = get_task(task_name).fit(y_train, y_train, "standard", target)
 
@@ -80,7 +80,7 @@ def random_score(seed: int = 0) -> Baseline:
 
 
 def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: tuple[str, ...]) -> Baseline:
-    """Ridge on log views (rank and count) and on the bin, logistic regression on favourited, from the same features of uncut train.
+    """Ridge on log views (rank and count) and on the bin, logistic regression on favourited, from the same features of unfiltered train.
 
     The penalty is chosen by leave-one-out error on train (ridge) or 5-fold cross-validation (logistic); val plays no part.
     """

@@ -14,7 +14,7 @@ from peoria.tasks import get_task
 
 
 def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...]) -> list[Baseline]:
-    """Every baseline that these data allow, fitted on uncut train, or on the subset of it that trials learn from.
+    """Every baseline that these data allow, fitted on unfiltered train, or on the subset of it that trials learn from.
 
     Args:
         config: any trial of the sweep; gives the net, the weights, the target and the subset that trials share.

@@ -53,7 +53,7 @@ class Space(BaseModel):
     @classmethod
     def _some(cls, values: tuple[float | None, ...]) -> tuple[float | None, ...]:
         if not values:
-            raise ValueError("no threshold; at least one, None for no cut")
+            raise ValueError("no threshold; at least one, None for no outlier filter")
         return values
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ class TrialConfig(BaseModel):
     weights_prefix: str | None = None  # of the keys in that file; None: guessed by shape
     trunk: Literal["trained", "frozen"] = "trained"
     frozen_crops: Count | None = None  # of a frozen trunk: random crops of a train picture whose features are kept and drawn from; None: 2
-    # The length, in training pictures seen, repeats counted: a tighter cut makes a shorter epoch, so epochs do not compare.
+    # The length, in training pictures seen, repeats counted: a tighter outlier filter makes a shorter epoch, so epochs do not compare.
     pictures: Count = 1_000_000
     batch_size: Count = 50
     evaluations: Count = 8  # of the whole val split, evenly spaced, the last at the end

@@ -1,12 +1,13 @@
-"""Controls: the same pictures with their own counts handed out anew, so that how much of popularity is in the picture is known.
+"""Negative and positive controls: the same pictures with their own counts reassigned, so that how much of popularity is in the picture is known.
 
-Each picture gets a latent number z, and the (views, favorites, comments) triples of its own split are handed out in the order of z, the triple
+Each picture gets a latent number z, and the (views, favorites, comments) triples of its own split are reassigned in the order of z, the triple
 with the most views to the highest. So every split, test included, keeps its counts to the last one; what changes is who has them.
 
-- ``shuffle``: z is noise. Nothing tells anything of a picture's counts. Shuffling train alone would leave what all splits share.
-- ``plant-KIND-STRENGTH``: z = strength · s + √(1 − strength²) · noise, where s and noise are standard normal. With S = Spearman(s, counts),
-  S = (6/π) · asin(strength / 2), as of any two normal variables (Pearson 1907), but for sampling, and a little less where views have ties:
-  strength 0.45 plants S = 0.433. The kinds of s:
+- ``shuffle``, the negative control (a permutation): z is noise. Nothing tells anything of a picture's counts. Shuffling train alone would leave
+  what all splits share.
+- ``plant-KIND-STRENGTH``, the positive ones: z = strength · s + √(1 − strength²) · noise, where s and noise are standard normal. With
+  S = Spearman(s, counts), S = (6/π) · asin(strength / 2), as of any two normal variables (Pearson 1907), but for sampling, and a little less where
+  views have ties: strength 0.45 plants S = 0.433. The kinds of s:
   - ``colour``: how much more red than blue a picture is; any histogram knows it.
   - ``arrangement``: how much brighter its upper half is than its lower half, less what a linear function of position-free statistics (means,
     spreads, shares of hues and of brightness, roughness; fitted on train) tells of it. A mirror changes nothing.
@@ -91,7 +92,7 @@ def refuse_control(name: str, labels: Labels, split: str) -> None:
 
 
 def reassign(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labels:
-    """The labels with their triples handed out anew.
+    """The labels with their triples reassigned.
 
     Args:
         seed: decides the noise, and who goes first among equals.

@@ -67,7 +67,7 @@ def open_split(
     """One split from the node's decoded copy, or from the shards where it has no room.
 
     Args:
-        control: the name of a control, by which the counts are handed out anew (`peoria.data.controls`); None: they stay.
+        control: the name of a control, by which the counts are reassigned (`peoria.data.controls`); None: they stay.
         where: lets some pictures through (`peoria.data.filters`); None: all.
         train: the train split of the same view, where it is open already: what a control plants is measured by it.
         budget_bytes: as `shards.cache.decoded.decoded`.

@@ -1,4 +1,4 @@
-"""What is predicted, apart from how: the count (``target``), its scale, and the cut that keeps "land mines" out of training.
+"""What is predicted, apart from how: the count (``target``), its scale, and the outlier filter that keeps "land mines" out of training.
 
 Source: the paper, section 4.1 (removal of pictures more than six standard deviations above the mean).
 """
@@ -40,7 +40,7 @@ def counts(labels: Labels, target: str) -> np.ndarray:
 
 
 def kept_by_outlier_filter(labels: Labels, outlier_sd: float | None) -> np.ndarray:
-    """Which pictures of train stay, bool [N]: no count more than ``outlier_sd`` standard deviations above the mean of uncut train.
+    """Which pictures of train stay, bool [N]: no count more than ``outlier_sd`` standard deviations above the mean of unfiltered train.
 
     One-sided, and once (the paper, section 4.1). Only ever applied to train: a split that is filtered by a hyper-parameter rewards the
     tightest cut with no learning at all.

@@ -2,7 +2,7 @@
 although the oscillation period is approximately equivalent to traversing the entire dataset".
 
 With the pictures in the same order in every pass the same batches come back at the same places, hard ones and easy ones, so the loss has the
-period of a pass whatever is learnt. Caffe reads a database in its order; shuffled anew for each pass, nothing comes back.
+period of a pass whatever is learnt. Caffe reads a database in its order; shuffled anew for each pass, there is no periodicity.
 """
 
 from typing import Literal
@@ -30,7 +30,7 @@ def oscillation(losses: np.ndarray, batches_per_pass: float) -> float:
     num, period = len(losses), round(batches_per_pass)
     if batches_per_pass < MIN_PLACES or num < MIN_PASSES * batches_per_pass:
         found = f"{num} losses, {batches_per_pass:g} a pass"
-        raise PeoriaError(f"losses: {found}; at least {MIN_PASSES} passes of at least {MIN_PLACES} losses are needed to see what comes back")
+        raise PeoriaError(f"losses: {found}; at least {MIN_PASSES} passes of at least {MIN_PLACES} losses are needed to see a periodicity")
     summed = np.concatenate([[0.0], np.cumsum(losses, dtype=np.float64)])
     start = period // 2
     trend = (summed[period:] - summed[:-period]) / period

@@ -82,7 +82,7 @@ def make_verdict(
     if judged.winners["views"].config.trunk == "frozen":
         found = found.model_copy(update={"notes": (*found.notes, FROZEN)})
     paper = None
-    if sweep.control is None:  # of counts that were handed out anew the paper's tables would say nothing
+    if sweep.control is None:  # of reassigned counts the paper's tables would say nothing
         shard_set = ShardSet(Path(sweep.shards))
         train, val = (filtered_labels(shard_set, split, sweep.where) for split in ("train", "val"))
         paper = remade(train, val, trials, found.predictors)

@@ -29,7 +29,7 @@ def export(home: Path, name: str, out: Path) -> list[Path]:
 
 def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict: Verdict | None) -> str:
     config, task = card.config, card.task
-    control = f" (control {card.control}: its counts were handed out anew; not a model of anything)" if card.control else ""
+    control = f" (control {card.control}: its counts were reassigned; not a model of anything)" if card.control else ""
     units = {
         "regression": f"one output; `task.scale` in model.json turns it into {task['target']}",
         "classification": f"two outputs; the softmax of the second is the probability of {task['target']} >= 1",

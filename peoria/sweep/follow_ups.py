@@ -38,7 +38,7 @@ def follow_ups(sweep: Sweep, won: Mapping[str, str], configs: Mapping[str, Trial
     Args:
         won: by target, the winner's key.
         configs: by key, the winners' settings.
-        cutoff: the date that parts past from future; None where too few dates are known.
+        cutoff: the cutoff date; None where too few dates are known.
     """
     found = []
     for of in dict.fromkeys(won.values()):

@@ -170,12 +170,12 @@ def afterwards(sweep: Sweep) -> str:
     return again + asked
 
 
-def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: int, where: str, owed: int, finished: int) -> str:
+def render_plan(sweep: Sweep, plan: Plan, *, control: str | None, concurrent: int, where: str, remaining: int, finished: int) -> str:
     config = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
     fixed = len(paper_points(sweep.space.task, sweep.shared)) if sweep.paper else 0
     lines = [
         f"sweep {sweep.name}{f' ({control} control)' if control else ''}: {sweep.question or 'no question stated'}",
-        f"  trials      {owed} owed of {sweep.trials}{f', {finished} finished before' if finished else ''}"
+        f"  trials      {remaining} remaining of {sweep.trials}{f', {finished} finished before' if finished else ''}"
         f"{f'; and {fixed} of the paper, outside the searched space' if fixed else ''}; {concurrent} at a time, {where}",
         f"  each        {config.net} ({config.head} head), {config.pictures:,} pictures seen of {plan.num_train:,}, "
         f"{config.evaluations} evaluations on all {plan.num_val:,} val pictures",

@@ -80,7 +80,7 @@ class TrialActor(tune.Trainable):
 
 
 class StoreSearcher(Searcher):
-    """Hands out what the store says is next, and tells it whose worker died.
+    """Asks the store for the next trial, and tells it whose worker died.
 
     Tune itself retries nothing: it takes a worker that dies between two trials for a trial that failed.
     """
@@ -92,7 +92,7 @@ class StoreSearcher(Searcher):
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
         assignment = self.state.store.ask()
         if assignment is None:
-            # While trials are under way one of them may yet fail, or its worker die, and be owed again.
+            # While trials are under way one of them may yet fail, or its worker die, and remain again.
             return None if self.state.store.under_way else str(Searcher.FINISHED)
         self.state.keys[trial_id] = assignment.key
         return {"spec": self.state.spec(assignment).model_dump_json()}

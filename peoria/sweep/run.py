@@ -100,7 +100,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
         where = "in this process" if options.local else f"each with {options.cpus_per_trial} CPUs and {options.gpus_per_trial:g} GPUs"
         say(
             render_plan(
-                sweep, plan, control=options.control, concurrent=concurrent, where=where, owed=counts["remaining"], finished=counts["finished"]
+                sweep, plan, control=options.control, concurrent=concurrent, where=where, remaining=counts["remaining"], finished=counts["finished"]
             )
         )
         folder.finished.unlink(missing_ok=True)
@@ -126,7 +126,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
 
 
 def aside(store: TrialStore, options: RunOptions, concurrent: int) -> AbstractContextManager["RayInBackground | None"]:
-    """Ray where trials are owed to it, starting while the pictures are decoded and the baselines fitted."""
+    """Ray where trials remain to be run, starting while the pictures are decoded and the baselines fitted."""
     counts = store.counts()
     if options.local or counts["remaining"] + counts["fixed_remaining"] == 0:
         return nullcontext()

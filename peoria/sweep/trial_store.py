@@ -30,7 +30,7 @@ from shards.files import write_atomic
 
 NUM_KEPT_MODELS = 3
 WORKER_RETRIES = 3  # of one trial whose worker died
-FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is handed out
+FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is assigned
 DIVERGED_VALUE = -1.0  # told to the searcher; below anything that a ranking can reach
 
 
@@ -51,7 +51,7 @@ class TrialStore:
     ) -> None:
         """
         Args:
-            cutoff: the date that parts past from future (`follow_ups.time_cutoff`), asked for when the search is over.
+            cutoff: the cutoff date (`follow_ups.time_cutoff`), asked for when the search is over.
         """
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
@@ -143,7 +143,7 @@ class TrialStore:
             self.fixed.enqueue_trial({}, user_attrs={**asdict(follow_up), "config": config})
 
     def ask(self) -> Assignment | None:
-        """The next trial: those that were under way first, then the paper's, then what is owed of the searched space; None when none is."""
+        """The next trial: those that were under way first, then the paper's, then what remains of the searched space; None when none is."""
         if self.stop_reason:
             return None
         if self._interrupted:
@@ -209,7 +209,7 @@ class TrialStore:
         return True
 
     def worker_died(self, key: str) -> bool:
-        """A trial's worker died: it is handed out again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
+        """A trial's worker died: it is assigned again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
 
         Returns:
             Whether that ended it.
@@ -284,16 +284,16 @@ class TrialStore:
 
     @property
     def under_way(self) -> int:
-        """How many trials are handed out and have not ended."""
+        """How many trials are assigned and have not ended."""
         return len(self._open)
 
     @property
     def stop_reason(self) -> str | None:
-        """Why nothing more is handed out, where that is so: what fails every trial would fail the next hundred too."""
+        """Why nothing more is assigned, where that is so: what fails every trial would fail the next hundred too."""
         return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
     def counts(self) -> dict[str, int]:
-        """Searched trials by what became of them, and how many are owed: ``trials`` − (finished + pruned)."""
+        """Searched trials by what became of them, and how many remain: ``trials`` − (finished + pruned)."""
         found = {status: self._ended[status] for status in ("done", "diverged", "pruned", "failed")}
         under_way = [trial.study for trial in (*self._open.values(), *self._interrupted.values())]
         found["running"] = sum(study is self.searched for study in under_way)

@@ -32,7 +32,7 @@ class Task(ABC):
 
         Args:
             uncut: the target of every training picture, float64 [N]; edges and constants come from these.
-            kept: the target of those that stay after the outlier cut; only the scaling inside the model comes from these.
+            kept: the target of those that stay after the outlier filter; only the scaling inside the model comes from these.
         """
 
     @abstractmethod
@@ -75,7 +75,7 @@ class FittedTask(ABC):
 
     @abstractmethod
     def constants(self, num_pictures: int, seed: int = 0) -> tuple[Constant, ...]:
-        """The trivial predictors, learnt from uncut train."""
+        """The trivial predictors, learnt from unfiltered train."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class FittedClassification(FittedTask):
     target: str
-    prior: float  # share of uncut train with a count of at least one
+    prior: float  # share of unfiltered train with a count of at least one
     task: str = "classification"
     num_outputs: int = 2
     reference: str = "prior"

@@ -126,7 +126,7 @@ def val_score(trial: TrialRecord, num_val: int) -> np.ndarray:
 
 
 def oracle_predictor(test: SplitData, control: str | None) -> dict[str, PredictorScores]:
-    """What was planted in these pictures, whether by `peoria plant` or by a control; counts that a control handed out anew are no picture's."""
+    """What was planted in these pictures, whether by `peoria plant` or by a control; counts that a control reassigned are no picture's."""
     planted = test.oracle
     if planted is None and control is None and ORACLE in test.labels.extra:
         planted = test.labels.extra[ORACLE].astype(np.float64)

@@ -1,4 +1,4 @@
-"""A sweep that is killed as a power cut would, and started again by the same command: exactly the owed trials, none twice, none again."""
+"""A sweep that is killed as a power cut would, and started again by the same command: exactly the remaining trials, none twice, none again."""
 
 import json
 import os

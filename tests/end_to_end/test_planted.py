@@ -297,7 +297,7 @@ def test_a_cut_neither_moves_the_yardstick_nor_wins_by_it(worlds: Worlds) -> Non
     print(f"\ncuts {cuts}: rho_views {np.round(rho, 3)}, fixed split's half_mse {np.round(fixed)}, own split's {np.round(own)}", end="")
     print(f", own split's of a constant {np.round(constant)}")
 
-    # the cut was applied, to train alone; edges, constants and what they score are of uncut train and the fixed val split
+    # the cut was applied, to train alone; edges, constants and what they score are of unfiltered train and the fixed val split
     assert cards[0].num_kept > cards[1].num_kept > cards[2].num_kept
     assert len({card.num_train for card in cards}) == 1
     assert len({found["val/half_mse_views_mean"] for found in metrics_of}) == 1

@@ -196,7 +196,7 @@ def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     assert run("export", name, "--home", tmp_path, "--out", tmp_path / "model") == 0
     card = (tmp_path / "model" / "README.md").read_text()
     assert f" pictures, of those with {where}, the subset pictures:0.9, each pass in the same order." in card
-    assert "(control plant-arrangement-0.45: its counts were handed out anew; not a model of anything)" in card
+    assert "(control plant-arrangement-0.45: its counts were reassigned; not a model of anything)" in card
     assert load_model(TrialFolder(tmp_path / "model"))[1].num_train < written["num_train"]
     assert [trial.status for trial in read_trials(SweepFolder(folder))] == ["done"]
     plain = tmp_path / "plain"

@@ -1,4 +1,4 @@
-"""Baselines: on the same pictures, from uncut train, and blind to what they should be blind to."""
+"""Baselines: on the same pictures, from unfiltered train, and blind to what they should be blind to."""
 
 from pathlib import Path
 

@@ -278,7 +278,7 @@ def test_a_sweep_under_a_control_is_its_own_and_its_model_is_none(planted_shards
     assert ridge["metrics"]["val/rho_views"] > 0.5
     export(tmp_path, result.folder.name, tmp_path / "model")
     card = (tmp_path / "model" / "README.md").read_text()
-    assert "(control plant-colour-0.8: its counts were handed out anew; not a model of anything)" in card
+    assert "(control plant-colour-0.8: its counts were reassigned; not a model of anything)" in card
 
 
 def test_white_noise() -> None:

@@ -1,4 +1,4 @@
-"""The cut touches train alone and in the paper's way; scales come back to where they started."""
+"""The outlier filter touches train alone and in the paper's way; scales come back to where they started."""
 
 from collections.abc import Callable
 

@@ -36,7 +36,7 @@ def test_a_trend_is_no_oscillation() -> None:
 
 
 def test_batches_that_lie_across_the_end_of_a_pass() -> None:
-    """Where a pass is no whole number of batches those of one place overlap in part, and less comes back."""
+    """Where a pass is no whole number of batches those of one place overlap in part, and the periodicity is weaker."""
     hardness = np.random.default_rng(0).standard_normal(4010)
     losses = np.tile(hardness, 12)[: 4010 * 12 // 50 * 50].reshape(-1, 50).mean(axis=1)
     assert 0.4 < oscillation(losses, 4010 / 50) < 0.9
@@ -49,7 +49,7 @@ def test_a_constant_loss_does_not_oscillate() -> None:
 
 
 def test_too_short_a_curve_is_refused() -> None:
-    with pytest.raises(PeoriaError, match=r"losses: 29 losses, 10 a pass; at least 3 passes of at least 4 losses are needed to see what comes back"):
+    with pytest.raises(PeoriaError, match=r"losses: 29 losses, 10 a pass; at least 3 passes of at least 4 losses are needed to see a periodicity"):
         oscillation(np.arange(29.0), 10)
     with pytest.raises(PeoriaError, match=r"losses: 100 losses, 3.5 a pass"):
         oscillation(np.arange(100.0), 3.5)

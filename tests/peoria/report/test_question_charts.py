@@ -80,7 +80,7 @@ def test_of_the_paper_what_is_missing_is_said(arguments: dict[str, Any]) -> None
     arguments = changed(arguments, verdict__paper=None)
     assert "Not made: not asked" in text_of(render_report(**arguments), "paper")
     arguments = changed(arguments, verdict__control="shuffle")
-    assert "handed out anew the paper's tables would say nothing" in text_of(render_report(**arguments), "paper")
+    assert "reassigned counts the paper's tables would say nothing" in text_of(render_report(**arguments), "paper")
 
 
 def test_a_law_through_the_learning_curve_is_dashed_where_it_is_a_guess(arguments: dict[str, Any]) -> None:

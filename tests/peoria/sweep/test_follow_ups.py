@@ -1,4 +1,4 @@
-"""What is trained of the winners once the search is over, and that it is owed, resumed and dropped as it should."""
+"""What is trained of the winners once the search is over, and that it remains, is resumed and dropped as it should."""
 
 import json
 from collections import Counter

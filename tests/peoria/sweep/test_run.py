@@ -41,7 +41,7 @@ def finished(planted_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def test_what_it_says_before_it_starts(finished: tuple[SweepResult, Path, list[str]]) -> None:
     plan = finished[2][0]
     for words in (
-        "4 owed of 4",
+        "4 remaining of 4",
         "1 at a time, in this process",
         "tiny (fc head), 640 pictures seen",
         "objective   rank_mean; its standard error on this val split is",

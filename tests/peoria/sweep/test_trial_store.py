@@ -1,4 +1,4 @@
-"""The record of a sweep: owed trials exactly, decisions that outlive a kill, a searcher that never sees the paper's points."""
+"""The record of a sweep: remaining trials exactly, decisions that outlive a kill, a searcher that never sees the paper's points."""
 
 import json
 import os
@@ -220,7 +220,7 @@ def test_a_lost_worker_costs_nothing_three_times(sweep: Sweep, tmp_path: Path) -
         assignment = store.ask()
         assert assignment is not None
         handed.append((assignment.key, assignment.config))
-        assert store.ask() is None  # it is under way, nothing else is owed
+        assert store.ask() is None  # it is under way, nothing else remains
         assert store.under_way == 1
         store.report(assignment.key, message(assignment, STEPS[0]))
         assert store.worker_died(assignment.key) is (death == 3)

@@ -152,7 +152,7 @@ def test_a_frozen_sweep_says_so(dataset: Dataset, weights: Path, tmp_path: Path)
     for trunk in ("frozen", "trained"):
         sweep = small_sweep(Path("x"), shared=small_sweep(Path("x")).shared | {"weights": str(weights), "trunk": trunk})
         plan = make_plan(sweep, dataset.train.labels, dataset.val.labels, concurrent=1, home=tmp_path, pictures="")
-        said[trunk] = render_plan(sweep, plan, control=None, concurrent=1, where="here", owed=4, finished=0), plan.disk_bytes
+        said[trunk] = render_plan(sweep, plan, control=None, concurrent=1, where="here", remaining=4, finished=0), plan.disk_bytes
     labels = [trial_label("0007", trial_config(weights="w.pth", trunk=trunk)) for trunk in ("frozen", "trained")]
     assert labels == ["0007 regression lr 3.0e-03 ×5 6 sd, frozen trunk", "0007 regression lr 3.0e-03 ×5 6 sd"]
     words = "trunk       frozen trunk: a linear head on cached features, another experiment than fine-tuning; 2 crops a picture"
