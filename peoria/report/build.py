@@ -17,7 +17,6 @@ from peoria.records.trials import TrialRecord, read_trials
 from peoria.report.contact_sheets import sheets
 from peoria.report.page import render_report, render_table
 from peoria.report.search_charts import TrialCurve
-from peoria.verdict.answers import Questions
 from peoria.verdict.judge import judge
 from peoria.verdict.judged import Judged, signature
 from peoria.verdict.predictors import on_val
@@ -94,7 +93,7 @@ def make_verdict(
         where=sweep.where,
         num_trials=sum(trial.purpose == "search" for trial in trials),
         winners=chosen_of(trials, judged, winners, f"val/{sweep.objective}"),
-        questions=Questions.model_validate(answer(scored, judged, trials)),
+        questions=answer(scored, judged, trials),
         paper=paper,
         data=PackedSet.model_validate(describe(Path(sweep.shards))),
     )

@@ -1,8 +1,8 @@
 """Further questions of a finished sweep, answered from what the one opening of the test split left: nothing here opens it again."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import asdict
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -18,36 +18,22 @@ from peoria.stats.learning_curve import Leak, LearningCurve, LearningCurvePoint,
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.noise import noise_places
 from peoria.stats.strata import calibration, within_months
-from peoria.verdict import sentences
+from peoria.verdict import answers, sentences
+from peoria.verdict.answers import Content, Copies, CountNoise, CountNoises, Questions, Selection
 from peoria.verdict.judged import Judged
 from peoria.verdict.scores import TestScores
+from peoria.verdict.values import Model
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 MIN_LATER = 100  # pictures of test after the cutoff, for the time split
 T = TypeVar("T", bound="DataclassInstance")
+M = TypeVar("M", bound=Model)
 
 
-@dataclass(frozen=True)
-class Selection:
-    """The winner's curse: what the winner for views showed on val beside what it shows on test. All are Spearman's ρ with views."""
-
-    val: float
-    test: float  # the same weights
-    seeds: tuple[float, ...]  # on test, of its settings with each fresh seed
-    num_trials: int
-    luck: float  # what the best of so many trials without skill shows on this val split, on average
-    curve: tuple[float, ...]  # the expected best val ρ of n of the trials (Tang et al. 2020), n = 1 first
-
-
-def answer(scored: TestScores, judged: Judged, trials: list[TrialRecord]) -> dict[str, Any]:
-    """Plain JSON values by question, most with a sentence, ``statement``; one that these data or this sweep cannot answer is None.
-
-    ``selection``: the winner's curse. ``learning_curve``, ``leak``, ``time``: of the follow-ups. ``on_top_of_context``: of the shipped checkpoint.
-    ``noise``: white noise among the test pictures. ``content``: `content_ceiling` of views. ``count_noise`` (by target), ``upper_end``,
-    ``within_months``, ``calibration``: see the functions of these names.
-    """
+def answer(scored: TestScores, judged: Judged, trials: list[TrialRecord]) -> Questions:
+    """Numbers and sentence of each question; one that these data or this sweep cannot answer is None."""
     from scipy.stats import rankdata
 
     resampling = Resampling()
@@ -59,32 +45,41 @@ def answer(scored: TestScores, judged: Judged, trials: list[TrialRecord]) -> dic
     clusters = scored.clusters
     counts = {"views": labels.views} | ({} if labels.favorites is None else {"favorites": labels.favorites})
     copies = content(scored, resampling)
+    calibrated = calibration(shipped, rankdata(labels.views) / len(labels), clusters, resampling)
     months = None
     if labels.uploaded_at is not None:
         months = within_months(shipped, labels.views, labels.uploaded_at, clusters, resampling)
-    return {
-        "selection": _plain(selection(trials, winner, scored.val_se, metrics.spearman(shipped, labels.views), score, labels.views)),
-        "learning_curve": _plain(growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, clusters.num)),
-        "leak": _plain(what_leaks(scored, resampling), sentences.said_of_leak),
-        "time": _plain(later(scored, judged, score, resampling), sentences.said_of_time),
-        "on_top_of_context": _plain(with_context(scored, judged, resampling), sentences.said_of_context),
-        "noise": _plain(noise_places(scored.noise, shipped), sentences.said_of_noise),
-        "content": None
-        if copies is None
-        else {
-            "other_owner": _plain(copies.other_owner, lambda found: sentences.said_of_copies(found, one_owner=False)),
-            "same_owner": _plain(copies.same_owner, lambda found: sentences.said_of_copies(found, one_owner=True)),
-        },
-        "count_noise": {name: _plain(count_noise(of, clusters, resampling), sentences.said_of_count_noise) for name, of in counts.items()},
-        "upper_end": _plain(upper_end(shipped, labels.views, clusters, resampling), lambda found: sentences.said_of_upper_end(found, clusters.num)),
-        "within_months": _plain(months),
-        "calibration": _plain(calibration(shipped, rankdata(labels.views) / len(labels), clusters, resampling)),
-    }
+    on_top = with_context(scored, judged, resampling)
+    ends = upper_end(shipped, labels.views, clusters, resampling)
+    noise_of_counts = {name: _kept(CountNoise, count_noise(of, clusters, resampling), sentences.said_of_count_noise) for name, of in counts.items()}
+    return Questions(
+        selection=selection(trials, winner, scored.val_se, metrics.spearman(shipped, labels.views), score, labels.views),
+        learning_curve=_kept(
+            answers.LearningCurve, growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, clusters.num)
+        ),
+        leak=_kept(answers.Leak, what_leaks(scored, resampling), sentences.said_of_leak),
+        time=_kept(answers.TimeSplit, later(scored, judged, score, resampling), sentences.said_of_time),
+        on_top_of_context=_kept(answers.OnTopOfContext, on_top, sentences.said_of_context),
+        noise=_kept(answers.Noise, noise_places(scored.noise, shipped), sentences.said_of_noise),
+        content=None if copies is None else _content(copies),
+        count_noise=CountNoises(**noise_of_counts),
+        upper_end=_kept(answers.UpperEnd, ends, lambda found: sentences.said_of_upper_end(found, clusters.num)),
+        within_months=None if months is None else answers.WithinMonths.model_validate(months),
+        calibration=None if calibrated is None else answers.Calibration.model_validate(calibrated),
+    )
 
 
-def _plain(found: T | None, sentence: Callable[[T], str] | None = None) -> dict[str, Any] | None:
-    """A result's fields, with ``statement`` where it has a sentence."""
-    return None if found is None else asdict(found) | ({} if sentence is None else {"statement": sentence(found)})
+def _kept(model: type[M], found: T | None, sentence: Callable[[T], str]) -> M | None:
+    """A result as the verdict keeps it, with its sentence."""
+    return None if found is None else model.model_validate(asdict(found) | {"statement": sentence(found)})
+
+
+def _content(found: ContentCeiling) -> Content:
+    other = _kept(Copies, found.other_owner, lambda pairs: sentences.said_of_copies(pairs, one_owner=False))
+    same = _kept(Copies, found.same_owner, lambda pairs: sentences.said_of_copies(pairs, one_owner=True))
+    assert other is not None
+    assert same is not None
+    return Content(other_owner=other, same_owner=same)
 
 
 def what_leaks(scored: TestScores, resampling: Resampling) -> Leak | None:

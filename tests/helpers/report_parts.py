@@ -18,7 +18,6 @@ from peoria.report.contact_sheets import sheets
 from peoria.report.search_charts import TrialCurve
 from peoria.stats.estimates import Resampling
 from peoria.verdict import questions, scores
-from peoria.verdict.answers import Questions
 from peoria.verdict.contact_rows import sheet_rows
 from peoria.verdict.judged import Judged
 from peoria.verdict.predictors import PredictorScores
@@ -84,7 +83,7 @@ def parts(
         where=None,
         num_trials=num_trials,
         winners=chosen_of(trials, Judged.of(trials), targets, "val/rank_mean"),
-        questions=Questions.model_validate(answers),
+        questions=answers,
         paper=paper,
         data=None,
     )

@@ -25,6 +25,7 @@ from peoria.sweep.run import run_sweep
 from peoria.verdict import questions, scores
 from peoria.verdict.answers import Content
 from peoria.verdict.judged import Judged
+from peoria.verdict.values import Model
 from shards.inspection.describe import describe
 from tests.helpers.changed import changed
 from tests.helpers.pages import text_of
@@ -49,7 +50,7 @@ def simulated(asked: bool = True, **how: Any) -> Sweep:
     return opened(rng, predictors, labels, 3, trials), trials
 
 
-def asked(sweep: Sweep, **changed: Any) -> dict[str, Any]:
+def asked(sweep: Sweep, **changed: Any) -> Any:
     """The answers, after some of what was stored is exchanged."""
     scored, trials = sweep
     scored = replace(scored, **changed)
@@ -57,14 +58,15 @@ def asked(sweep: Sweep, **changed: Any) -> dict[str, Any]:
         return questions.answer(scored, Judged.of(trials), trials)
 
 
-def numbers(found: Any) -> dict[str, Any]:
-    """A result as plain values; there is one."""
-    assert found is not None
-    return asdict(found)
+def numbers(found: Model, of: Any) -> bool:
+    """Whether an answer has the numbers of this result, whatever its sentence says."""
+    said = {"statement": found.statement} if hasattr(found, "statement") else {}
+    return found == type(found).model_validate(asdict(of) | said)
 
 
-def without_sentence(found: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in found.items() if key != "statement"}
+def near(value: float) -> Any:
+    """To the 6 decimals that are kept."""
+    return pytest.approx(value, abs=1e-6)
 
 
 def column(scored: scores.TestScores, name: str) -> np.ndarray:
@@ -80,62 +82,62 @@ def test_noise_lies_where_it_was_put() -> None:
     assert asdict(found.places) == pytest.approx({"q05": 0.25, "q50": 0.25, "q95": 0.90})
     shipped = column(simulated()[0], SHIPPED)
     for share, said in ((0.1, "knows that noise is not popular"), (0.8, "does not know that noise is unpopular")):
-        found = asked(simulated(), noise=np.full(50, np.quantile(shipped, share)))["noise"]
-        assert found["places"]["q50"] == pytest.approx(share, abs=1e-3)
-        assert said in found["statement"]
+        found = asked(simulated(), noise=np.full(50, np.quantile(shipped, share))).noise
+        assert found.places.q50 == pytest.approx(share, abs=1e-3)
+        assert said in found.statement
 
 
 def test_the_winners_curse_is_told_of_the_winner_itself() -> None:
     scored, trials = simulated()
-    found = asked(simulated())["selection"]
+    found = asked(simulated()).selection
     tried = [trial.metrics.get("val/rho_views", 0.0) for trial in trials[:24]]
-    assert found["num_trials"] == 24  # neither the paper's nor the follow-ups
-    assert found["val"] == max(tried)
-    assert found["test"] == spearman(column(scored, SHIPPED), scored.labels.views)
-    assert list(found["seeds"]) == [spearman(row, scored.labels.views) for row in column(scored, RECIPE)]
-    assert len({found["test"], *found["seeds"]}) == 4  # control: none stands for another
-    assert found["luck"] == expected_best_of(24, 0.021)
+    assert found.num_trials == 24  # neither the paper's nor the follow-ups
+    assert found.val == near(max(tried))
+    assert found.test == near(spearman(column(scored, SHIPPED), scored.labels.views))
+    assert list(found.seeds) == [near(spearman(row, scored.labels.views)) for row in column(scored, RECIPE)]
+    assert len({found.test, *found.seeds}) == 4  # control: none stands for another
+    assert found.luck == near(expected_best_of(24, 0.021))
     rng = np.random.default_rng(1)
-    assert len(found["curve"]) == 24
+    assert len(found.curve) == 24
     for n in (1, 5, 24):  # every trial at most once
         simulation = np.mean([rng.permutation(tried)[:n].max() for _ in range(20_000)])
-        assert found["curve"][n - 1] == pytest.approx(simulation, abs=0.003)
+        assert found.curve[n - 1] == pytest.approx(simulation, abs=0.003)
 
 
 def test_the_learning_curve_goes_through_what_was_measured() -> None:
     scored, trials = simulated()
-    found = asked(simulated())["learning_curve"]
+    found = asked(simulated()).learning_curve
     views = scored.labels.views
     parts_of = {trial.config.subset: scored.subsets[trial.key].score for trial in trials if (trial.config.subset or "").startswith("owners")}
     shares = [0.125, 0.25, 0.5]
-    assert [point["fraction"] for point in found["points"]] == [*shares, 1.0]
-    assert [point["num_pictures"] for point in found["points"]] == [1050, 2100, 4200, 8400]
-    assert [point["num_owners"] for point in found["points"]] == [350, 700, 1400, 2800]
+    assert [point.fraction for point in found.points] == [*shares, 1.0]
+    assert [point.num_pictures for point in found.points] == [1050, 2100, 4200, 8400]
+    assert [point.num_owners for point in found.points] == [350, 700, 1400, 2800]
     expected = [spearman(parts_of[f"owners:{share:g}"], views) for share in shares]
     expected.append(float(np.mean([spearman(row, views) for row in column(scored, RECIPE)])))
-    assert [point["rho"]["value"] for point in found["points"]] == pytest.approx(expected)
-    assert found["still_rising"]
+    assert [point.rho.value for point in found.points] == [near(value) for value in expected]
+    assert found.still_rising
     key = next(trial.key for trial in trials if trial.config.subset == "owners:0.5")
     as_good = replace(scored.subsets[key], score=column(scored, RECIPE)[0])
-    level = asked(simulated(), subsets=scored.subsets | {key: as_good})["learning_curve"]
-    assert not level["still_rising"]  # control: half of the owners are as good as all
-    assert asked(simulated(asked=False))["learning_curve"] is None
+    level = asked(simulated(), subsets=scored.subsets | {key: as_good}).learning_curve
+    assert not level.still_rising  # control: half of the owners are as good as all
+    assert asked(simulated(asked=False)).learning_curve is None
 
 
 def test_a_leak_is_found_where_there_is_one() -> None:
     scored, _ = simulated()
-    found = asked(simulated())["leak"]
+    found = asked(simulated()).leak
     assert scored.leak is not None
     for name, side in (("random", scored.leak.random), ("owner", scored.leak.owner)):
-        assert found[name]["rho"]["value"] == spearman(side.score, side.views)
-    assert found["difference"]["value"] == pytest.approx(found["random"]["rho"]["value"] - found["owner"]["rho"]["value"])
-    assert found["difference"]["value"] > 0
-    assert found["leaks"]
+        assert getattr(found, name).rho.value == near(spearman(side.score, side.views))
+    assert found.difference.value == pytest.approx(found.random.rho.value - found.owner.rho.value, abs=2e-6)
+    assert found.difference.value > 0
+    assert found.leaks
     random = scored.leak.random
-    same = asked(simulated(), leak=replace(scored.leak, random=replace(random, score=scored.leak.owner.score)))["leak"]
-    assert not same["leaks"]
-    assert asked(simulated(), leak=replace(scored.leak, random=replace(random, owners=np.full(1200, ""))))["leak"] is None
-    assert asked(simulated(asked=False))["leak"] is None
+    same = asked(simulated(), leak=replace(scored.leak, random=replace(random, score=scored.leak.owner.score))).leak
+    assert not same.leaks
+    assert asked(simulated(), leak=replace(scored.leak, random=replace(random, owners=np.full(1200, "")))).leak is None
+    assert asked(simulated(asked=False)).leak is None
 
 
 def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
@@ -144,21 +146,21 @@ def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
     dates, views, recipe = scored.labels.uploaded_at, scored.labels.views, column(scored, RECIPE)
     assert dates is not None
     rows = dates >= np.datetime64(CUTOFF)
-    found = asked(simulated())["time"]
-    assert (found["cutoff"], found["num_pictures"]) == (CUTOFF, rows.sum())
+    found = asked(simulated()).time
+    assert (found.cutoff, found.num_pictures) == (CUTOFF, rows.sum())
     assert 0 < rows.sum() < len(rows)
-    assert found["num_owners"] == len(set(scored.labels.owners[rows]))
+    assert found.num_owners == len(set(scored.labels.owners[rows]))
     past, whole = spearman(scored.subsets[key].score[rows], views[rows]), np.mean([spearman(row[rows], views[rows]) for row in recipe])
-    assert (found["past"]["value"], found["all"]["value"]) == pytest.approx((past, whole))
-    assert found["difference"]["value"] == pytest.approx(past - whole)
-    assert found["difference"]["high"] < 0
-    assert "does worse on later pictures" in found["statement"]
+    assert (found.past.value, found.all.value) == (near(past), near(float(whole)))
+    assert found.difference.value == near(float(past - whole))
+    assert found.difference.high < 0
+    assert "does worse on later pictures" in found.statement
     before_only = np.where(rows, recipe[0], -recipe[0])  # control: what it makes of earlier pictures does not count
-    as_good = asked(simulated(), subsets=scored.subsets | {key: replace(scored.subsets[key], score=before_only)})["time"]
-    assert as_good["difference"]["low"] < 0 < as_good["difference"]["high"]
-    assert "no evidence of doing worse" in as_good["statement"]
-    assert asked(simulated(dates_known=False))["time"] is None
-    assert asked(simulated(asked=False))["time"] is None
+    as_good = asked(simulated(), subsets=scored.subsets | {key: replace(scored.subsets[key], score=before_only)}).time
+    assert as_good.difference.low < 0 < as_good.difference.high
+    assert "no evidence of doing worse" in as_good.statement
+    assert asked(simulated(dates_known=False)).time is None
+    assert asked(simulated(asked=False)).time is None
 
 
 def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
@@ -171,28 +173,28 @@ def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
         val, context = scored.context_on_val, column(scored, "context")
         assert val is not None
         return {
-            "upper_end": numbers(upper_end(score, labels.views, scored.clusters, FEW)),
-            "within_months": numbers(within_months(score, labels.views, labels.uploaded_at, scored.clusters, FEW)),
-            "calibration": numbers(calibration(score, rankdata(labels.views) / len(labels), scored.clusters, FEW)),
-            "on_top_of_context": numbers(on_top_of_context(val.image, val.context, val.views, score, context, labels.views, scored.clusters, FEW)),
+            "upper_end": upper_end(score, labels.views, scored.clusters, FEW),
+            "within_months": within_months(score, labels.views, labels.uploaded_at, scored.clusters, FEW),
+            "calibration": calibration(score, rankdata(labels.views) / len(labels), scored.clusters, FEW),
+            "on_top_of_context": on_top_of_context(val.image, val.context, val.views, score, context, labels.views, scored.clusters, FEW),
         }
 
     for name, value in expected(shipped).items():
-        assert without_sentence(found[name]) == value
-        assert without_sentence(found[name]) != expected(seed)[name]  # control
+        assert numbers(getattr(found, name), value)
+        assert not numbers(getattr(found, name), expected(seed)[name])  # control
     assert labels.favorites is not None
-    counts = {"views": labels.views, "favorites": labels.favorites}
-    of_counts = {name: without_sentence(of) for name, of in found["count_noise"].items()}
-    assert of_counts == {name: numbers(count_noise(of, scored.clusters, FEW)) for name, of in counts.items()}
+    assert numbers(found.count_noise.views, count_noise(labels.views, scored.clusters, FEW))
+    assert numbers(found.count_noise.favorites, count_noise(labels.favorites, scored.clusters, FEW))
 
 
 def test_what_the_labels_lack_is_not_answered() -> None:
     found = asked(simulated(dates_known=False, favorites_known=False))
-    assert found["within_months"] is None
-    assert set(found["count_noise"]) == {"views"}
+    assert found.within_months is None
+    assert found.count_noise.views is not None
+    assert found.count_noise.favorites is None
     scored, trials = simulated()
     without = replace(scored, predictors={name: of for name, of in scored.predictors.items() if name != "context"})
-    assert asked((without, trials))["on_top_of_context"] is None
+    assert asked((without, trials)).on_top_of_context is None
 
 
 def copies(num: int = 300, *, content: float, owner: float = 0.0) -> scores.CopyPairs:
@@ -211,22 +213,24 @@ def copies(num: int = 300, *, content: float, owner: float = 0.0) -> scores.Copy
 
 
 def test_copies_tell_what_content_can_reach() -> None:
-    assert asked(simulated())["content"] is None  # nothing was kept
-    equal = asked(simulated(), copies=copies(content=1.0))["content"]
-    for group in equal.values():
-        assert group["num_pairs"] == 150
-        assert group["rho"]["value"] > 0.999
-        assert group["ceiling"]["value"] > 0.999
-    chance = asked(simulated(), copies=copies(content=0.0))["content"]
-    for group in chance.values():
-        assert abs(group["rho"]["value"]) < 0.2
-        assert group["rho"]["low"] < 0 < group["rho"]["high"]
-    famous = asked(simulated(), copies=copies(content=0.1, owner=0.8))["content"]
-    assert famous["same_owner"]["rho"]["low"] > 0.8
-    assert famous["other_owner"]["rho"]["high"] < 0.5
+    assert asked(simulated()).content is None  # nothing was kept
+    equal = asked(simulated(), copies=copies(content=1.0)).content
+    for _, group in equal:
+        assert group.num_pairs == 150
+        assert group.rho.value > 0.999
+        assert group.ceiling.value > 0.999
+    chance = asked(simulated(), copies=copies(content=0.0)).content
+    for _, group in chance:
+        assert abs(group.rho.value) < 0.2
+        assert group.rho.low < 0 < group.rho.high
+    famous = asked(simulated(), copies=copies(content=0.1, owner=0.8)).content
+    assert famous.same_owner.rho.low > 0.8
+    assert famous.other_owner.rho.high < 0.5
     stored = copies(content=0.5)
-    half = {name: without_sentence(group) for name, group in asked(simulated(), copies=stored)["content"].items()}
-    assert half == numbers(content_ceiling(stored.views_a, stored.views_b, stored.owner_a, stored.owner_b, FEW))
+    half = asked(simulated(), copies=stored).content
+    ceiling = content_ceiling(stored.views_a, stored.views_b, stored.owner_a, stored.owner_b, FEW)
+    assert numbers(half.other_owner, ceiling.other_owner)
+    assert numbers(half.same_owner, ceiling.same_owner)
 
 
 def test_the_page_shows_what_content_can_reach() -> None:
@@ -234,11 +238,10 @@ def test_the_page_shows_what_content_can_reach() -> None:
     verdict = arguments["verdict"]
     assert verdict.questions.content is None
     assert "Copies of one picture were not kept by this packed set" in text_of(render_report(**arguments), "questions")
-    enough = asked(simulated(), copies=copies(content=0.5))["content"]
+    enough = asked(simulated(), copies=copies(content=0.5)).content
 
-    def shown(content: dict[str, Any]) -> tuple[str, list[str]]:
+    def shown(of_content: Content) -> tuple[str, list[str]]:
         """The section's text, and the labels of its rows."""
-        of_content = Content.model_validate(content)
         drawn = charts(changed(verdict.questions, content=of_content)).content
         assert drawn is not None
         text = text_of(render_report(**changed(arguments, verdict__questions__content=of_content)), "questions")
@@ -246,18 +249,18 @@ def test_the_page_shows_what_content_can_reach() -> None:
 
     text, rows = shown(enough)
     some = scores.CopyPairs(*(of[100:160] for of in vars(copies(content=0.5)).values()))
-    few = asked(simulated(), copies=some)["content"]
-    for group in ("other_owner", "same_owner"):
-        assert enough[group]["statement"] in text
+    few = asked(simulated(), copies=some).content
+    for _, group in enough:
+        assert group.statement in text
     assert "were not kept" not in text
     assert rows == ["copies by different owners: content", "copies by one owner: content and owner"]
-    assert few["other_owner"]["num_pairs"] == 50
-    assert few["same_owner"]["ceiling"] is None
+    assert few.other_owner.num_pairs == 50
+    assert few.same_owner.ceiling is None
     text, rows = shown(few)
-    assert few["same_owner"]["statement"] in text
+    assert few.same_owner.statement in text
     assert rows == ["copies by different owners: content"]
-    text, rows = shown(dict.fromkeys(few, few["same_owner"]))
-    assert few["same_owner"]["statement"] in text
+    text, rows = shown(Content(other_owner=few.same_owner, same_owner=few.same_owner))
+    assert few.same_owner.statement in text
     assert rows == []
 
 
