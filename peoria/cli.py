@@ -65,8 +65,8 @@ def parser() -> argparse.ArgumentParser:
 
     status = commands.add_parser("status", help="how far a sweep is", description=status_command.__doc__)
     report = commands.add_parser("report", help="open the test split and judge", description=report_command.__doc__)
-    predict = commands.add_parser("predict", help="score pictures with a sweep's best model", description=predict_command.__doc__)
-    export = commands.add_parser("export", help="a sweep's best model and its card", description=export_command.__doc__)
+    predict = commands.add_parser("predict", help="score pictures with a sweep's winner for views", description=predict_command.__doc__)
+    export = commands.add_parser("export", help="the model of a sweep's winner for views and its card", description=export_command.__doc__)
     for command, run in ((status, status_command), (report, report_command), (predict, predict_command), (export, export_command)):
         command.add_argument("name", help="the sweep's name")
         add_home(command)
@@ -249,7 +249,7 @@ def describe_command(arguments: argparse.Namespace) -> int:
 
 
 def status_command(arguments: argparse.Namespace) -> int:
-    """How many trials are there, the best, the time left, and who runs it."""
+    """How many trials are there, the winners, the follow-ups, the time left, and who runs it."""
     from peoria.sweep.status import status
 
     print(status(arguments.home, arguments.name))
@@ -257,7 +257,7 @@ def status_command(arguments: argparse.Namespace) -> int:
 
 
 def report_command(arguments: argparse.Namespace) -> int:
-    """Opens the test split (recorded, counted) and judges the best trial, the paper's settings and every baseline on it."""
+    """Opens the test split (recorded, counted) and judges the winners, the paper's settings and every baseline on it."""
     from peoria.report.build import report
 
     report(arguments.home, arguments.name, tracking=arguments.tracking, cache=arguments.cache_dir, cache_bytes=arguments.cache_bytes)
@@ -265,7 +265,7 @@ def report_command(arguments: argparse.Namespace) -> int:
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
-    """Scores pictures with the best model of a sweep."""
+    """Scores pictures with the model of a sweep's winner for views: its finished trial with the highest last val rho_views."""
     from peoria.serving.predict import predict
 
     for path, text in predict(arguments.home, arguments.name, arguments.pictures):
@@ -274,7 +274,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 
 def export_command(arguments: argparse.Namespace) -> int:
-    """Writes the best model of a sweep as safetensors with a card: units, preprocessing, identity, limits."""
+    """Writes the model of a sweep's winner for views as safetensors with a card: units, preprocessing, identity, limits."""
     from peoria.serving.export import export
 
     for path in export(arguments.home, arguments.name, arguments.out or arguments.home / "models" / arguments.name):

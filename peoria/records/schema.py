@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from peoria.config.trial import TrialConfig
@@ -211,17 +210,6 @@ class ReportRun(Record):
 def write_json(path: Path, value: Any) -> None:
     """Whole or not at all, with sorted keys; raises ValueError for NaN and infinity."""
     write_atomic(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
-
-
-def rounded(value: Any) -> Any:
-    """Floats to 6 decimals, so that the last bits of another processor do not show; −0.0 as 0.0."""
-    if isinstance(value, dict):
-        return {key: rounded(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    return round(float(value), 6) + 0.0 if isinstance(value, (float, np.floating)) else value
 
 
 def _json(path: Path) -> Any:

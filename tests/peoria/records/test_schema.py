@@ -9,7 +9,7 @@ import pytest
 
 from peoria.errors import RecordError, ReportError
 from peoria.records.folder import SweepFolder
-from peoria.records.schema import FORMAT_VERSION, RunState, SweepRecord, TrialOutcome, TrialStart, rounded
+from peoria.records.schema import FORMAT_VERSION, RunState, SweepRecord, TrialOutcome, TrialStart
 from peoria.records.trials import read_trials
 from peoria.records.val_scores import ValScores
 from peoria.sweep.status import status
@@ -92,11 +92,6 @@ def test_val_scores_are_read_as_written(tmp_path: Path) -> None:
         ValScores(keys, views, own).write(tmp_path / "s.npz")
         found = ValScores.read(tmp_path / "s.npz")
         assert (found.keys.tolist(), found.views.tolist(), found.favorites.tolist()) == (keys.tolist(), views.tolist(), own.tolist())
-
-
-def test_rounded() -> None:
-    assert rounded({"a": (np.float32(0.5), -0.0), "b": np.True_, "c": 7}) == {"a": [0.5, 0.0], "b": True, "c": 7}
-    assert str(rounded(-1e-9)) == "0.0"
 
 
 def test_every_file_name_stands_once_in_the_product() -> None:
