@@ -17,7 +17,7 @@ _HOMES = {
     "Space": "config.space",
     "Sweep": "config.sweep",
     "Point": "config.sweep",
-    "TrialConfig": "config.sweep",
+    "TrialConfig": "config.trial",
     "main": "cli",
 }
 

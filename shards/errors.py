@@ -42,3 +42,12 @@ class TestSplitClosedError(ShardsError):
     """Test pictures or labels were asked for without an opening that is on record."""
 
     __test__ = False  # not a test class, whatever pytest makes of its name
+
+
+class PictureError(ValueError):
+    """A file that gives no picture: the reason for the ledger and the detail, ``<found>; <accepted>``."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        self.reason = reason
+        self.detail = detail
+        super().__init__(f"{reason}: {detail}")

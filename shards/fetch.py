@@ -4,13 +4,13 @@ import os
 import stat
 from pathlib import Path
 
+from shards.errors import PictureError
+
 MAX_FILE_BYTES = 256 * 2**20
 
 
 def read_file(path: Path) -> bytes:
-    """Raises PictureError, without the folder in its text: the ledger is the same wherever the set is packed."""
-    from shards.images.square import PictureError
-
+    """The bytes of a file. Raises PictureError, without the folder in its text: the ledger is the same wherever the set is packed."""
     try:
         found = os.stat(path)
         if not stat.S_ISREG(found.st_mode):  # a pipe would never end, a folder has no bytes

@@ -80,6 +80,23 @@ def test_the_map_has_every_wing() -> None:
     assert all((ROOT / name).is_dir() for name in named)
 
 
+def test_the_map_is_in_the_order_of_the_layers() -> None:
+    """What comes later may know what came before."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = next(contract["layers"] for contract in contracts if contract.get("containers") == ["peoria"])
+    level = {name: -at for at, row in enumerate(layers) for name in row.split(" | ")}
+    block = (ROOT / "README.md").read_text().partition("\npeoria/")[2].partition("```")[0]
+    wings = [line.split("/")[0].strip() for line in block.splitlines()[1:]]
+    assert [level[wing] for wing in wings] == sorted(level[wing] for wing in wings)
+
+
+def test_no_file_is_long() -> None:
+    files = subprocess.run(["git", "-C", str(ROOT), "ls-files", "*.py"], capture_output=True, text=True, check=True).stdout.split()
+    lengths = {name: len((ROOT / name).read_text().splitlines()) for name in files if (ROOT / name).is_file()}
+    assert {name: length for name, length in lengths.items() if length > 350} == {}
+    assert len(lengths) > 200
+
+
 def test_the_speeds_are_those_of_the_results_that_are_named() -> None:
     """Not of the newest: those of a user's own `make bench` are no page's."""
     from benchmarks.readme import PAGE, README, few_rows, filled, named, whole_table

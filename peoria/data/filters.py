@@ -1,4 +1,4 @@
-"""A view of a packed set: only the pictures that a filter lets through, train, val and test alike, with an identity of its own.
+"""A filter of a packed set: only the pictures that a filter lets through, train, val and test alike, with an identity of its own.
 
 A filter reads ``COLUMN=VALUE`` or ``COLUMN=VALUE|VALUE``; upper and lower case are one. ``tag`` is any one of a picture's tags, ``owner`` its
 owner, and any column that `peoria pack --keep` kept goes by its name. Counts are no columns here: a filter on what is predicted would change

@@ -21,7 +21,7 @@ class SweepStream(IntEnum):
     """Streams of a sweep, by the sweep's seed and the number of a trial."""
 
     SEARCHED = 0  # the seed of a trial of the searched space
-    FIXED = 1  # of one with the paper's settings
+    UNSEARCHED = 1  # of one with the paper's settings
     FOLLOW_UP = 2  # of one that has the settings of another
     SAMPLER = 7  # what the sampler draws a trial's settings with
 

@@ -36,7 +36,7 @@ class Record(BaseModel):
         if version != FORMAT_VERSION:
             raise RecordError(
                 f"{path}: format {version}; this version of peoria reads format {FORMAT_VERSION}",
-                hint="report it with the version that ran it, or run the sweep under another name",
+                hint="read it with the version that wrote it, or begin anew under another name or in another --home",
             )
         try:
             return cls.model_validate(found)

@@ -19,13 +19,13 @@ from peoria.report.page import render_report, render_table
 from peoria.report.search_charts import TrialCurve
 from peoria.verdict.judge import judge
 from peoria.verdict.judged import Judged, signature
+from peoria.verdict.open_test import open_and_score
 from peoria.verdict.predictors import on_val
 from peoria.verdict.questions import answer
 from peoria.verdict.schema import Chosen, ChosenTrial, Target, Verdict
 from peoria.verdict.scores import TestScores
 from peoria.verdict.sentences import FROZEN, all_said, chosen
 from peoria.verdict.tables import PackedSet
-from peoria.verdict.test_split import open_and_score
 from shards.files import write_atomic
 from shards.inspection.describe import describe
 from shards.read.shard_set import ShardSet

@@ -151,7 +151,7 @@ def lines_of(curves: Sequence[TrialCurve], metric: str, winner: str | None) -> l
 
 
 def role_of(curve: TrialCurve, winner: str | None) -> str:
-    return "best" if curve.key == winner else "follow-up" if curve.is_follow_up else "paper" if curve.purpose == "paper" else "other"
+    return "winner" if curve.key == winner else "follow-up" if curve.is_follow_up else "paper" if curve.purpose == "paper" else "other"
 
 
 def status_of(curve: TrialCurve) -> str:
@@ -215,11 +215,11 @@ def slices(key: str, curves: Sequence[TrialCurve], winner: str | None) -> list[T
             x, where, names = setting_axis(setting, [curve.settings[setting] for curve in of_task])
             points: dict[str, list[tuple[float, float]]] = {}
             for curve in of_task:
-                role = "best" if curve.key == winner else ENDS.get(curve.status, "stopped")
+                role = "winner" if curve.key == winner else ENDS.get(curve.status, "stopped")
                 height = y.low + 0.04 * (y.high - y.low) if role == "broken" else curve.last(key)
                 if height is not None:
                     points.setdefault(role, []).append((where(curve.settings[setting]), height))
-            order = ("broken", "stopped", "done", "best")
+            order = ("broken", "stopped", "done", "winner")
             marks = [Mark("dots", points[role], f"dot {role}", role) for role in order if role in points]
             marks += [Mark("dots", points["stopped"], "dot hole")] if "stopped" in points else []
             found.append(TaskPlot(task, name, x.scale == "log", plot(x, y, marks, names=names)))

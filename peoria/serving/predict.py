@@ -15,7 +15,8 @@ from peoria.records.val_scores import ValScores
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all
-from shards.images.square import PictureError, decode_square
+from shards.errors import PictureError
+from shards.images.square import decode_square
 from shards.manifest import PictureRule
 
 

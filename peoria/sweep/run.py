@@ -51,7 +51,7 @@ class SweepResult:
 
     @property
     def complete(self) -> bool:
-        return self.counts["remaining"] == 0 and self.counts["fixed_remaining"] == 0
+        return self.counts["remaining"] == 0 and self.counts["unsearched_remaining"] == 0
 
     @property
     def exit_code(self) -> int:
@@ -76,10 +76,11 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
         from peoria.sweep.ray_executor import refuse_without_token
 
         refuse_without_token()
-    folder = SweepFolder.of(options.home, sweep.name)
+    folder, shard_set = SweepFolder.of(options.home, sweep.name), ShardSet(Path(sweep.shards))
+    identity = filtered_identity(shard_set.manifest.identity, sweep.where)
+    refuse_another(folder, sweep, identity, options.storage)  # before the lock, which writes into the folder
     with sweep_lock(folder):
-        shard_set = ShardSet(Path(sweep.shards))
-        refuse_another(folder, sweep, filtered_identity(shard_set.manifest.identity, sweep.where), options.storage)
+        refuse_another(folder, sweep, identity, options.storage)  # and once more: another process may just have begun it
         shard_set.verify_files(["train", "val"])
         train, val = (filtered_labels(shard_set, split, sweep.where) for split in ("train", "val"))
         if options.control is not None:
@@ -116,7 +117,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
                     if store.stop_reason is not None:
                         say(f"  stopped: {FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{store.stop_reason}")
                     left = store.counts()
-                    status = "failed" if store.stop_reason else "interrupted" if left["remaining"] + left["fixed_remaining"] else "finished"
+                    status = "failed" if store.stop_reason else "interrupted" if left["remaining"] + left["unsearched_remaining"] else "finished"
                 except KeyboardInterrupt:
                     status = "interrupted"
                     raise
@@ -128,7 +129,7 @@ def run_sweep(sweep: Sweep, options: RunOptions, say: Say = print) -> SweepResul
 def aside(store: TrialStore, options: RunOptions, concurrent: int) -> AbstractContextManager["RayInBackground | None"]:
     """Ray where trials remain to be run, starting while the pictures are decoded and the baselines fitted."""
     counts = store.counts()
-    if options.local or counts["remaining"] + counts["fixed_remaining"] == 0:
+    if options.local or counts["remaining"] + counts["unsearched_remaining"] == 0:
         return nullcontext()
     from peoria.sweep.ray_executor import RayInBackground
 
@@ -152,7 +153,7 @@ def execute(store: TrialStore, sweep: Sweep, options: RunOptions, concurrent: in
         say(progress_line(store, key))
 
     counts = store.counts()
-    if counts["remaining"] + counts["fixed_remaining"] == 0:
+    if counts["remaining"] + counts["unsearched_remaining"] == 0:
         return
     seconds = None if options.hours is None else options.hours * 3600
     if options.local:

@@ -65,7 +65,7 @@ class TrialStore:
             study_name=sweep.name, storage=self._storage, direction="maximize", load_if_exists=True, sampler=self._sampler, pruner=pruner
         )
         # A study of their own keeps the paper's points from the searcher, which would otherwise learn from settings outside its space.
-        self.fixed = optuna.create_study(study_name=f"{sweep.name}/fixed", storage=self._storage, direction="maximize", load_if_exists=True)
+        self.unsearched = optuna.create_study(study_name=f"{sweep.name}/unsearched", storage=self._storage, direction="maximize", load_if_exists=True)
         self._open: dict[str, optuna.Trial] = {}
         self._failures: list[str] = []  # errors of the last trials, those in a row
         self._last_step: dict[str, int] = {}
@@ -84,10 +84,10 @@ class TrialStore:
                 self.searched.enqueue_trial(self.sweep.space.named(given), user_attrs={"origin": origin})
                 origins.add(origin)
         if self.sweep.paper:
-            have = {t.user_attrs.get("key") for t in self.fixed.get_trials(deepcopy=False)}
+            have = {t.user_attrs.get("key") for t in self.unsearched.get_trials(deepcopy=False)}
             for key in paper_points(self.sweep.space.task, self.sweep.shared):
                 if key not in have:
-                    self.fixed.enqueue_trial({}, user_attrs={"key": key})
+                    self.unsearched.enqueue_trial({}, user_attrs={"key": key})
         startup = [(task, f"start-up {task} {turn}") for turn in range(self.sweep.startup_per_task) for task in self.sweep.space.task]
         self._startup = [(task, origin) for task, origin in startup if origin not in origins]
 
@@ -104,7 +104,7 @@ class TrialStore:
         self._interrupted: dict[tuple[bool, int], optuna.Trial] = {}  # under way, but with no worker; the paper's first
         self.standings = Standings()
         self._kept: set[str] = set()  # searched trials that keep their weights
-        for study in (self.fixed, self.searched):
+        for study in (self.unsearched, self.searched):
             for trial in study.get_trials(deepcopy=False):
                 if trial.state == TrialState.RUNNING:
                     self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, self._stored_as(study, trial))
@@ -133,14 +133,14 @@ class TrialStore:
             configs = {key: TrialStart.read(self.folder.trial(key).start).config for key in won.values()}
             cutoff = self._cutoff() if won and "time" in self.sweep.questions else None
             wanted = {follow_up.key: follow_up for follow_up in follow_ups(self.sweep, won, configs, cutoff)}
-        for trial in self.fixed.get_trials(deepcopy=False):
+        for trial in self.unsearched.get_trials(deepcopy=False):
             if trial.state == TrialState.WAITING and "of" in trial.user_attrs and trial.user_attrs["key"] not in wanted:
-                self._storage.set_trial_state_values(self._stored_as(self.fixed, trial), TrialState.FAIL)
+                self._storage.set_trial_state_values(self._stored_as(self.unsearched, trial), TrialState.FAIL)
             elif trial.state != TrialState.FAIL or "status" in trial.user_attrs:
                 wanted.pop(trial.user_attrs["key"], None)
         for follow_up in wanted.values():
             config = follow_up.config.model_dump(mode="json")
-            self.fixed.enqueue_trial({}, user_attrs={**asdict(follow_up), "config": config})
+            self.unsearched.enqueue_trial({}, user_attrs={**asdict(follow_up), "config": config})
 
     def ask(self) -> Assignment | None:
         """The next trial: those that were under way first, then the paper's, then what remains of the searched space; None when none is."""
@@ -148,8 +148,8 @@ class TrialStore:
             return None
         if self._interrupted:
             return self._assign(self._interrupted[min(self._interrupted)])
-        if self.fixed.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            return self._assign(self.fixed.ask())
+        if self.unsearched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            return self._assign(self.unsearched.ask())
         counts = self.counts()
         if counts["remaining"] <= counts["running"]:
             return None
@@ -168,7 +168,7 @@ class TrialStore:
         stored = trial.user_attrs.get("config")
         if stored is None:
             point = self.sweep.space.suggest(trial) if searched else paper_points(self.sweep.space.task, self.sweep.shared)[key]
-            seed = derived_seed(self.sweep.seed, trial.number, SweepStream.SEARCHED if searched else SweepStream.FIXED)
+            seed = derived_seed(self.sweep.seed, trial.number, SweepStream.SEARCHED if searched else SweepStream.UNSEARCHED)
             config = self.sweep.trial(point, seed=seed, threads=self.threads)
             trial.set_user_attr("config", config.model_dump(mode="json"))
         else:
@@ -293,15 +293,14 @@ class TrialStore:
         return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
 
     def counts(self) -> dict[str, int]:
-        """Searched trials by what became of them, and how many remain: ``trials`` − (finished + pruned)."""
+        """Searched trials by what became of them, and how many remain: ``trials`` less those that have ended as done, pruned or diverged."""
         found = {status: self._ended[status] for status in ("done", "diverged", "pruned", "failed")}
         under_way = [trial.study for trial in (*self._open.values(), *self._interrupted.values())]
         found["running"] = sum(study is self.searched for study in under_way)
         found["finished"] = len(self._sampler.finished)
         found["remaining"] = max(0, self.sweep.trials - found["finished"])
-        fixed = self.fixed.get_trials(deepcopy=False)
-        found["fixed"] = len(fixed)
-        found["fixed_remaining"] = sum(not t.state.is_finished() for t in fixed)
+        fixed = self.unsearched.get_trials(deepcopy=False)
+        found["unsearched_remaining"] = sum(not t.state.is_finished() for t in fixed)
         return found
 
 

@@ -75,13 +75,13 @@ class FineTuning:
 
 @dataclass
 class LinearProbe:
-    """Features through the head: the rows that :class:`FineTuning` would draw, each in one of its views."""
+    """Features through the head: the rows that :class:`FineTuning` would draw, each in one of its crops."""
 
     net: PopularityNet
     fitted: FittedTask
     batches: Batches
     length: int  # of the stream, in pictures
-    train_features: np.ndarray  # float16 [N, views, F]
+    train_features: np.ndarray  # float16 [N, crops, F]
     val_features: np.ndarray  # float16 [N, 1, F]
 
     def __post_init__(self) -> None:
@@ -95,10 +95,10 @@ class LinearProbe:
         return self.net.head
 
     def draw(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and their views, int64 [batch_size] each."""
+        """Rows and their crops, int64 [batch_size] each."""
         rows, _ = self.batches.draw(position, position + self.batches.batch_size)
-        views = generator(self.batches.seed, TrialStream.FROZEN_CROP, position).integers(0, self.train_features.shape[1], size=len(rows))
-        return rows, views
+        crops = generator(self.batches.seed, TrialStream.FROZEN_CROP, position).integers(0, self.train_features.shape[1], size=len(rows))
+        return rows, crops
 
     def loss(self, position: int) -> Tensor:
         features, encoded = self._feeder.batch(position)
@@ -111,8 +111,8 @@ class LinearProbe:
         return np.concatenate(parts).astype(np.float64)
 
     def _fill(self, position: int, features: np.ndarray, targets: np.ndarray) -> int:
-        rows, views = self.draw(position)
-        np.take(self._flat, rows * self.train_features.shape[1] + views, axis=0, out=features, mode="clip")  # "raise" would copy twice
+        rows, crops = self.draw(position)
+        np.take(self._flat, rows * self.train_features.shape[1] + crops, axis=0, out=features, mode="clip")  # "raise" would copy twice
         targets[:] = self.batches.encoded[rows]
         return len(rows)
 

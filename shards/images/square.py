@@ -16,6 +16,7 @@ import numpy as np
 import simplejpeg
 from PIL import Image, UnidentifiedImageError
 
+from shards.errors import PictureError
 from shards.images.pdq import pdq
 from shards.manifest import PictureRule
 
@@ -30,15 +31,6 @@ _DECODER_ERRORS = (
     OSError, SyntaxError, ValueError, NotImplementedError, ArithmeticError, LookupError, TypeError, EOFError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
 _KNOWN_STARTS = {b"8BPS": "Photoshop", b"%PDF": "PDF", b"%!PS": "PostScript", b"\0\0\1\0": "icon", b"\0\0\0\x0cjP": "JPEG 2000"}
-
-
-class PictureError(ValueError):
-    """A file that gives no picture: the reason for the ledger and the detail, ``<found>; <accepted>``."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        self.reason = reason
-        self.detail = detail
-        super().__init__(f"{reason}: {detail}")
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,8 @@ def _path(staging: Path, chunk: int, suffix: str) -> Path:
 
 
 def _prepare_chunk(staging: Path, number: int, rows: list[tuple[int, str]], folder: Path, rule: PictureRule) -> None:
-    from shards.images.square import PictureError, prepare  # OpenCV and Pillow: only where pictures are made
+    from shards.errors import PictureError
+    from shards.images.square import prepare  # OpenCV and Pillow: only where pictures are made
 
     lines: list[dict[str, Any]] = []
     jpegs: list[bytes] = []

@@ -141,7 +141,7 @@ def check_probes(trials: list[TrialRecord]) -> None:
 def check_pruning(folder: SweepFolder) -> None:
     """Every decision is the one that the rule gives for what had been stored when it was made, whatever was killed in between."""
     journal = optuna.storages.journal.JournalFileBackend(str(folder.journal))
-    fixed = optuna.load_study(study_name="kill/fixed", storage=optuna.storages.JournalStorage(journal)).get_trials(deepcopy=False)
+    fixed = optuna.load_study(study_name="kill/unsearched", storage=optuna.storages.JournalStorage(journal)).get_trials(deepcopy=False)
     papers = {trial._trial_id for trial in fixed}  # of another study, on no rung
     reached: dict[int, dict[int, float]] = {}
     decided: set[tuple[int, str]] = set()

@@ -129,7 +129,7 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
     assert run("report", "small", "--home", home, "--tracking", "off") == 0
     assert "opening" not in capsys.readouterr().out.split("Test split")[0]
     assert (target / "verdict.json").read_bytes() == verdict
-    assert len((planted_shards / "openings.jsonl").read_text().splitlines()) == 1
+    assert len(openings(planted_shards)) == number
 
     pictures = sorted((planted_shards.parent / "pictures" / "images").iterdir())[:3]
     assert run("predict", "small", "--home", home, *pictures) == 0
@@ -157,7 +157,7 @@ def test_every_flag_of_a_sweep_reaches_its_options(planted_shards: Path, tmp_pat
 
     def fake(sweep: Sweep, options: RunOptions) -> SweepResult:
         seen.append(options)
-        names = ("finished", "remaining", "fixed_remaining", "done", "pruned", "diverged", "failed")
+        names = ("finished", "remaining", "unsearched_remaining", "done", "pruned", "diverged", "failed")
         return SweepResult(SweepFolder(tmp_path), dict.fromkeys(names, 0), {}, None)
 
     monkeypatch.setattr("peoria.sweep.run.run_sweep", fake)

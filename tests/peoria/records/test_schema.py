@@ -51,7 +51,7 @@ def test_a_folder_of_format_0_is_refused_in_one_line(folder: SweepFolder, tmp_pa
         status(tmp_path, "demo")
     (problem,) = caught.value.problems
     assert problem == f"{folder.definition}: format 0; this version of peoria reads format 1"
-    assert "run the sweep under another name" in caught.value.hint
+    assert "begin anew under another name" in caught.value.hint
 
 
 def test_a_later_format_is_refused_too(folder: SweepFolder) -> None:

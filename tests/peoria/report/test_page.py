@@ -116,9 +116,9 @@ def test_curves_of_every_trial_and_lines_of_every_baseline(arguments: dict[str, 
     evaluated = [curve for curve in curves if curve.last("val/rank_mean") is not None]
     paths = re.findall(r'<path class="(\w+) (\w+)" d="M[^"]+"><title>', figure)
     assert len(paths) == len(evaluated)
-    assert [role for role, _ in paths].count("best") == 1
+    assert [role for role, _ in paths].count("winner") == 1
     assert [role for role, _ in paths].count("paper") == 3
-    assert paths[-1][0] == "best"  # on top
+    assert paths[-1][0] == "winner"  # on top
     assert {status for _, status in paths} >= {"done", "pruned"}
     assert figure.count('class="reference') == 5  # constants of three tasks are one line, and luck is one
     for text in ("colour ridge 0.187", "random score −0.012", "luck: the best of 24 trials without skill, on average 0.0"):

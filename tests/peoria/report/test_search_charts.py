@@ -60,7 +60,7 @@ def test_slices_tell_how_each_trial_ended() -> None:
     assert [chart.name for chart in found] == ["learning rate", "head multiplier", "outlier cut (sd)"]
     for chart in found:
         dots = {mark.role: mark.path.count("M") for mark in chart.plot.marks}
-        assert dots == {"dot broken": 1, "dot stopped": 1, "dot done": 5, "dot best": 1, "dot hole": 1}
+        assert dots == {"dot broken": 1, "dot stopped": 1, "dot done": 5, "dot winner": 1, "dot hole": 1}
     assert [tick.text for tick in found[2].plot.x_ticks] == ["3", "6", "no cut"]
 
 
@@ -71,7 +71,7 @@ def test_a_line_through_all_settings_for_each_evaluated_trial() -> None:
     assert [axis.name for axis in found.poles] == ["task", "learning rate", "head multiplier", "outlier cut (sd)", KEY]
     assert [axis.at for axis in found.poles] == [0, 25, 50, 75, 100]
     assert len(found.lines) == 6
-    assert found.lines[-1].role == "best done"  # on top
+    assert found.lines[-1].role == "winner done"  # on top
     assert coordinates(KEY, [curve("paper-hybrid", 0.2, purpose="paper")], None) is None
 
 

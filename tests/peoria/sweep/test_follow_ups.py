@@ -84,7 +84,7 @@ def test_probes_are_owed_once_the_search_is_over(sweep: Sweep, tmp_path: Path) -
     winner = store.standings.winners["views"]
     assert ran[6:] == [*(f"{winner}-seed-{k}" for k in (1, 2, 3)), *ran[9:]]
     assert len(ran) == 6 + 3 + 5
-    assert store.counts()["fixed_remaining"] == 0
+    assert store.counts()["unsearched_remaining"] == 0
     assert run(TrialStore(SweepFolder(tmp_path), sweep, cutoff=cutoff)) == []  # none twice
     trials = read_trials(SweepFolder(tmp_path))
     assert winners_of(trials)["views"].key == winner
@@ -145,7 +145,7 @@ def test_a_search_that_goes_on_drops_what_waits_of_a_winner_that_may_change(swee
     assert ran[1:39] == [f"{n:04d}" for n in range(2, 40)]
     assert [key for key in ran[39:] if key.startswith(first)] == []
     assert [key for key in ran[39:] if "seed" in key] == [f"{winner}-seed-{k}" for k in (1, 2, 3)]
-    assert more.counts()["fixed_remaining"] == 0
+    assert more.counts()["unsearched_remaining"] == 0
 
 
 def test_winners_keep_their_weights(sweep: Sweep, tmp_path: Path) -> None:

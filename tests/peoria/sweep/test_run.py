@@ -16,7 +16,7 @@ import pytest
 
 from peoria.config.sweep import Sweep
 from peoria.data.dataset import Dataset
-from peoria.errors import ConfigError, SweepError
+from peoria.errors import ConfigError, RecordError, SweepError
 from peoria.records.folder import SweepFolder
 from peoria.records.selection import winners_of
 from peoria.records.trials import read_trials
@@ -27,7 +27,7 @@ from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.sweep.status import status
 from shards.cache.decoded import CacheForecast
-from shards.errors import DamagedShardError
+from shards.errors import DamagedShardError, ShardsError
 from tests.helpers.small import small_sweep
 
 
@@ -100,6 +100,25 @@ def test_another_definition_is_refused_by_name(finished: tuple[SweepResult, Path
         "small: reduction_factor: 3 before, 4 now; a sweep goes on as it was defined",
         "small: shared.momentum: null before, 0.5 now; a sweep goes on as it was defined",
     )
+
+
+def test_a_folder_of_another_format_is_refused_and_left_as_it_was(planted_shards: Path, tmp_path: Path) -> None:
+    run_sweep(small_sweep(planted_shards, trials=1), RunOptions(home=tmp_path, local=True, tracking="off"), lambda line: None)
+    folder = SweepFolder.of(tmp_path, "small")
+    former = json.loads(folder.definition.read_text())
+    del former["format_version"]
+    folder.definition.write_text(json.dumps(former))
+
+    def held() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+
+    before = held()
+    with pytest.raises(RecordError, match=r"sweep\.json: format 0; this version of peoria reads format 1"):
+        run_sweep(small_sweep(planted_shards, trials=2), RunOptions(home=tmp_path, local=True, tracking="off"))
+    assert held() == before
+    with pytest.raises(ShardsError):
+        run_sweep(small_sweep(tmp_path / "nowhere", name="new"), RunOptions(home=tmp_path, local=True, tracking="off"))
+    assert not SweepFolder.of(tmp_path, "new").path.exists()
 
 
 def test_another_storage_is_refused(finished: tuple[SweepResult, Path, list[str]], planted_shards: Path) -> None:

@@ -34,7 +34,7 @@ class Killed(BaseException):
 
 def facts(store: TrialStore) -> list[tuple[Any, ...]]:
     """All that a sweep is, but for times."""
-    trials = [*store.searched.get_trials(), *store.fixed.get_trials()]
+    trials = [*store.searched.get_trials(), *store.unsearched.get_trials()]
     return [(t.number, t.state, t.value, t.params, t.intermediate_values, t.user_attrs) for t in trials]
 
 
@@ -72,7 +72,7 @@ def test_a_point_that_is_queued_later_goes_next(sweep: Sweep, tmp_path: Path) ->
 def test_the_papers_points_are_kept_from_the_searcher(sweep: Sweep, tmp_path: Path) -> None:
     store = TrialStore(SweepFolder(tmp_path), sweep)
     run(store)
-    assert {t.user_attrs["key"] for t in store.fixed.get_trials()} == {"paper-regression", "paper-hybrid"}
+    assert {t.user_attrs["key"] for t in store.unsearched.get_trials()} == {"paper-regression", "paper-hybrid"}
     assert all("key" not in t.user_attrs for t in store.searched.get_trials())
     config = json.loads((tmp_path / "trials" / "paper-regression" / "config.json").read_text())["config"]
     assert (config["learning_rate"], config["head_multiplier"], config["target_scale"], config["outlier_sd"]) == (1e-8, 20.0, "raw", 6.0)

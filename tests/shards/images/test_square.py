@@ -13,9 +13,10 @@ import pytest
 import simplejpeg
 from PIL import Image
 
+from shards.errors import PictureError
 from shards.images import square as picture_rule
 from shards.images.pdq import pdq
-from shards.images.square import PictureError, decode_square, prepare
+from shards.images.square import decode_square, prepare
 from shards.manifest import PictureRule
 
 RULE = PictureRule()
