@@ -1,4 +1,5 @@
 """A sweep's folder: its format, and the only code that reads or writes it.
 
-schema: the files as models. folder: where they lie. trials: trials, read. points: curves. val_scores: scores of val. selection: who won.
+schema: the files as models. folder: where they lie. trials: trials, read. points: curves. selection: who won.
+val_scores: scores of val. arrays: arrays read without trust.
 """

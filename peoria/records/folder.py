@@ -1,9 +1,10 @@
 """Where each file of a sweep's folder lies: every name once."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from peoria.errors import ReportError
+from peoria.errors import RecordError, ReportError
 from peoria.records.schema import BaselineRecord, RunState, SweepRecord
 
 
@@ -148,8 +149,22 @@ class SweepFolder:
         return TrialFolder(self.path / "trials" / key)
 
     def trials(self) -> list[TrialFolder]:
-        """Those that were begun, by key."""
-        return [TrialFolder(path.parent) for path in sorted(self.path.glob(f"trials/*/{TrialFolder(self.path).start.name}"))]
+        """Those that were begun, by key.
+
+        Raises:
+            RecordError: a folder that cannot be looked into, or one that has an outcome and no settings.
+        """
+        try:
+            found = [TrialFolder(Path(entry.path)) for entry in os.scandir(self.path / "trials") if entry.is_dir()]
+            names = {trial: set(os.listdir(trial.path)) for trial in found}
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise RecordError(f"{error.filename}: {error.strerror}; a folder of a sweep") from None
+        for trial in found:
+            if trial.outcome.name in names[trial] and trial.start.name not in names[trial]:
+                raise RecordError(f"{trial.start}: no such file, beside the trial's outcome; a trial has both")
+        return sorted((trial for trial in found if trial.start.name in names[trial]), key=lambda trial: trial.key)
 
     def baseline(self, name: str) -> BaselineFolder:
         return BaselineFolder(self.path / "baselines" / name)

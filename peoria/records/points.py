@@ -13,10 +13,11 @@ def read_points(path: Path) -> Curve:
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else []:
         try:
             point = json.loads(line) if line.endswith(b"\n") else None
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
-        if isinstance(point, dict) and (not found or point["step"] > found[-1][0]):
-            found.append((int(point["step"]), point["metrics"]))
+        step, metrics = (point.get("step"), point.get("metrics")) if isinstance(point, dict) else (None, None)
+        if isinstance(step, int) and isinstance(metrics, dict) and (not found or step > found[-1][0]):
+            found.append((step, metrics))
     return found
 
 

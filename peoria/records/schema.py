@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from peoria.config.trial import TrialConfig
 from peoria.errors import RecordError
@@ -19,7 +19,7 @@ SweepStatus = Literal["finished", "interrupted", "failed"]
 class Record(BaseModel):
     """A file of the folder. What it holds beside its fields is refused, so that nothing is read past."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
     format_version: Literal[1] = FORMAT_VERSION
     """Of the folder's files; a folder without one is of format 0, which is not read."""
@@ -31,23 +31,31 @@ class Record(BaseModel):
         Raises:
             RecordError: it is not there, no JSON, of another format, or not what this record holds.
         """
-        found = _json(path)
+        found = read_json(path)
         version = found.get("format_version", 0) if isinstance(found, dict) else 0
-        if version != FORMAT_VERSION:
+        if type(version) is not int or version != FORMAT_VERSION:
             raise RecordError(
-                f"{path}: format {version}; this version of peoria reads format {FORMAT_VERSION}",
+                f"{path}: format {str(version)[:20]}; this version of peoria reads format {FORMAT_VERSION}",
                 hint="read it with the version that wrote it, or begin anew under another name or in another --home",
             )
         try:
-            return cls.model_validate(found)
+            return cls.model_validate_json(json.dumps(found))  # as JSON, whose lists are tuples here, while "1" and true are no numbers
         except ValidationError as error:
-            problems = [f"{path}: {'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()]
+            problems = [
+                f"{path}: {'.'.join(repr(part)[:50].strip(chr(39)) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()
+            ]
             raise RecordError(*problems, hint="it is written whole by peoria; has somebody edited it?") from None
 
     @classmethod
     def read_if_there(cls, path: Path) -> Self | None:
         """The record, or None where there is no such file; raises as `read`."""
-        return cls.read(path) if path.is_file() else None
+        try:
+            path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise RecordError(f"{path}: {error.strerror}; a file of a sweep's folder") from None
+        return cls.read(path)
 
     def write(self, path: Path) -> None:
         """Whole or not at all, with sorted keys."""
@@ -135,6 +143,12 @@ class TrialOutcome(Record):
     ended_at: float
     """Unix seconds."""
 
+    @model_validator(mode="after")
+    def _done_has_an_objective(self) -> Self:
+        if self.status == "done" and self.objective is None:
+            raise ValueError("done without an objective")
+        return self
+
 
 class ModelCard(Record):
     """``trials/KEY/model.json``: what is needed to use a finished trial's weights."""
@@ -212,10 +226,25 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
 
 
-def _json(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """What is in a file of the folder, whatever it is.
+
+    Raises:
+        RecordError: it is not there, or no JSON: NaN, infinity and a key that stands twice are none either.
+    """
+
+    def refused(token: str) -> None:
+        raise ValueError(f"{token} is no number")
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a key stands twice")
+        return found
+
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(path.read_bytes(), parse_constant=refused, object_pairs_hook=once)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}; a file of a sweep's folder") from None
-    except ValueError as error:
-        raise RecordError(f"{path}: not JSON ({error}); it is written whole by `peoria sweep`") from None
+    except (ValueError, RecursionError) as error:
+        raise RecordError(f"{path}: not JSON ({str(error)[:100]}); it is written whole by `peoria sweep`") from None

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from peoria.errors import RecordError
+from peoria.records.arrays import read_arrays
 from shards.files import write_atomic
 
 
@@ -28,8 +30,14 @@ class ValScores:
 
     @classmethod
     def read(cls, path: Path) -> "ValScores":
-        with np.load(path, allow_pickle=False) as stored:
-            names = ("scores", "scores") if "scores" in stored.files else ("views", "favorites")
-            views = np.asarray(stored[names[0]], np.float64)
-            favorites = views if names[0] == names[1] else np.asarray(stored[names[1]], np.float64)
-            return cls(stored["keys"], views, favorites)
+        """
+        Raises:
+            RecordError: it is not there, damaged, or holds something else.
+        """
+        stored = read_arrays(path)
+        names = ("scores", "scores") if "scores" in stored else ("views", "favorites")
+        if not {"keys", *names} <= stored.keys() or any(stored[name].shape != stored["keys"].shape for name in names):
+            raise RecordError(f"{path}: {', '.join(sorted(stored)) or 'nothing'}; keys and a score for each")
+        views = np.asarray(stored[names[0]], np.float64)
+        favorites = views if names[0] == names[1] else np.asarray(stored[names[1]], np.float64)
+        return cls(stored["keys"], views, favorites)

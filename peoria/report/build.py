@@ -50,6 +50,13 @@ def report(
             f"sweep {name}: not finished; the test split is opened once, when nothing more will be chosen",
             hint=f"peoria status {name}; the command that ran the sweep goes on with it, and --trials makes it shorter",
         )
+    ended = [trial for trial in trials if trial.purpose == "search" and trial.status in ("done", "pruned", "diverged")]
+    missing = [trial.key for trial in trials if trial.status == "running"]
+    if missing or len(ended) < sweep.trials:  # or another winner would be chosen of what is left, and test be opened for it
+        what = f"no outcome of {', '.join(missing)}" if missing else f"{len(ended)} of {sweep.trials} trials"
+        raise ReportError(
+            f"sweep {name}: finished, yet its folder has {what}; all trials of a finished sweep", hint="was a part of it lost in a copy?"
+        )
     judged = Judged.of(trials)
     if "views" not in judged.winners:
         raise ReportError(f"sweep {name}: no trial finished; one has to be judged", hint="see the error of each trial in its outcome.json")

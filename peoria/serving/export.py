@@ -9,6 +9,7 @@ from peoria.records.schema import Environment, ModelCard, SweepRecord
 from peoria.records.selection import said
 from peoria.records.trials import TrialRecord
 from peoria.serving.predict import winner_for_views
+from peoria.training.checkpoint import load_model
 from peoria.verdict.schema import Verdict
 from peoria.verdict.sentences import FROZEN, all_said
 from shards.files import write_atomic
@@ -17,13 +18,16 @@ from shards.files import write_atomic
 def export(home: Path, name: str, out: Path) -> list[Path]:
     """The weights (safetensors) of the winner for views, its card for machines (model.json) and for people (README.md)."""
     folder, sweep, winner = winner_for_views(home, name)
+    _, card = load_model(winner.folder)  # what cannot be loaded is not handed on
+    verdict = Verdict.read(folder.verdict) if folder.verdict.exists() else None
+    if verdict is not None and verdict.winners.views.key != winner.key:
+        verdict = None  # the sweep went on and another trial won: it has not been judged yet
     out.mkdir(parents=True, exist_ok=True)
     files = [winner.folder.model, winner.folder.model_card]
     for file in files:
         shutil.copyfile(file, out / file.name)
-    verdict = Verdict.read(folder.verdict) if folder.verdict.exists() else None
     readme = out / "README.md"
-    write_atomic(readme, model_card(sweep, winner, ModelCard.read(winner.folder.model_card), verdict).encode())
+    write_atomic(readme, model_card(sweep, winner, card, verdict).encode())
     return [*(out / file.name for file in files), readme]
 
 

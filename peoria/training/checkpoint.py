@@ -7,7 +7,7 @@ import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from peoria.errors import SweepError
+from peoria.errors import RecordError, SweepError
 from peoria.records.folder import TrialFolder
 from peoria.records.schema import ModelCard
 from peoria.training.messages import TrialReport
@@ -82,12 +82,20 @@ def save_model(folder: TrialFolder, net: "PopularityNet", card: ModelCard) -> No
 
 
 def load_model(folder: TrialFolder) -> "tuple[PopularityNet, ModelCard]":
-    """The model that :func:`save_model` wrote, on the CPU in evaluation mode, and its card."""
+    """The model that :func:`save_model` wrote, on the CPU in evaluation mode, and its card.
+
+    Raises:
+        RecordError: card or weights are not there, or damaged.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from peoria.models import build
 
     card = ModelCard.read(folder.model_card)
     net, _ = build(card.config.net, head=card.config.head, num_outputs=card.task["num_outputs"], seed=card.config.seed)
-    net.load_state_dict(load_file(folder.model))
+    try:
+        net.load_state_dict(load_file(folder.model))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise RecordError(f"{folder.model}: {str(error).splitlines()[0][:200]}; the weights of a finished trial") from None
     return net.eval(), card

@@ -121,7 +121,9 @@ def train(config: TrialConfig, dataset: Dataset, folder: TrialFolder) -> Iterato
             raise DivergedError(step, float("nan"), config.model_dump(mode="json"))
         found = network_metrics(fitted, outputs, dataset.val.labels)
         values = {f"val/{name}": value for name, value in found.items()}
-        points[-1][1].update(values | {"train/loss_on_val": val_loss(fitted, outputs, dataset.val.labels)})
+        points[-1][1].update(values)
+        if math.isfinite(on_val := val_loss(fitted, outputs, dataset.val.labels)):  # of finite outputs it may yet overflow; as the metrics, left out
+            points[-1][1]["train/loss_on_val"] = on_val
         done = step == config.pictures
         report = TrialReport(step=step, status="done" if done else "running", objective=found[objective], metrics=values, points=points)
         score = fitted.score(outputs)
@@ -133,7 +135,7 @@ def train(config: TrialConfig, dataset: Dataset, folder: TrialFolder) -> Iterato
                 identity=dataset.identity,
                 control=dataset.control,
                 preprocessing=net.preprocessing,
-                precision={name: settings[name] for name in ("device", "autocast", "torch", "float32") if name in settings},
+                precision={name: str(settings[name]) for name in ("device", "autocast", "torch", "float32") if name in settings},
                 num_train=len(subset),
                 num_kept=len(rows),
                 weights=None if loaded is None else {"source": loaded.source, "sha256": loaded.sha256, "matched": len(loaded.matched)},

@@ -40,9 +40,14 @@ def run_trial(spec: TrialSpec, *, gpu_share: float = 1.0, broken: Callable[[], N
             yield from train(spec.config, dataset, folder)
         return
     except DivergedError as error:
-        end = TrialReport(step=error.step, status="diverged", error=str(error))
+        end = TrialReport(step=error.step, status="diverged", error=_sendable(str(error)))
     except Exception as error:  # noqa: BLE001 - the one place: a bug in one trial is recorded and does not end the sweep
-        end = TrialReport(step=0, status="failed", error=f"{traceback.format_exc()}{memory_text(error, gpu_share)}")
+        end = TrialReport(step=0, status="failed", error=_sendable(f"{traceback.format_exc()}{memory_text(error, gpu_share)}"))
         if breaks_process(error):
             broken()
     yield end  # here nothing holds on to the error any more, and to the tensors in its frames
+
+
+def _sendable(text: str) -> str:
+    """As UTF-8 can hold it: half of a surrogate pair, as of a path in another encoding, written out."""
+    return text.encode("utf-8", "backslashreplace").decode()

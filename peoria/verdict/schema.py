@@ -3,7 +3,6 @@
 Numbers are rounded to 6 decimals as they enter, so that what is read equals what was written, and the same scores give the same bytes.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -11,8 +10,8 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from peoria.config.trial import TrialConfig
-from peoria.errors import ReportError
-from peoria.records.schema import write_json
+from peoria.errors import RecordError, ReportError
+from peoria.records.schema import read_json, write_json
 from peoria.verdict.answers import Questions
 from peoria.verdict.tables import PackedSet, Paper
 from peoria.verdict.values import Interval, Model, Number
@@ -230,13 +229,13 @@ class Verdict(Judgement):
         """
         hint = f"peoria report {path.parent.parent.name} writes it anew"
         try:
-            found = json.loads(path.read_bytes())
+            found = read_json(path)
             version = found.get("format_version", 0) if isinstance(found, dict) else None
-            if version != FORMAT_VERSION:
-                raise ReportError(f"{path}: format_version {version}; {FORMAT_VERSION} is read here", hint=hint)
+            if type(version) is not int or version != FORMAT_VERSION:
+                raise ReportError(f"{path}: format_version {str(version)[:20]}; {FORMAT_VERSION} is read here", hint=hint)
             return cls.model_validate(found)
         except ValidationError as error:
             where = ".".join(str(part) for part in error.errors()[0]["loc"])
             raise ReportError(f"{path}: {where}: {error.errors()[0]['msg']}; what `peoria report` wrote is read here", hint=hint) from None
-        except json.JSONDecodeError as error:
-            raise ReportError(f"{path}: not JSON ({error}); what `peoria report` wrote is read here", hint=hint) from None
+        except RecordError as error:
+            raise ReportError(*error.problems, hint=hint) from None

@@ -2,14 +2,17 @@
 
 import io
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from peoria.errors import ReportError
+from peoria.errors import RecordError, ReportError
+from peoria.records.arrays import read_arrays
 from peoria.records.folder import SweepFolder
 from peoria.stats.clusters import Clusters
 from peoria.stats.learning_curve import HeldOut
@@ -143,23 +146,36 @@ class TestScores:
 
         Raises:
             ReportError: a file of another format. It is not taken for nothing, which would open the test split once more.
+            RecordError: a damaged one; likewise.
         """
         path = folder.test_scores
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
+        arrays = read_arrays(path)
+        try:
+            return cls._restored(path, arrays, dict(signature))
+        except ReportError:
+            raise
+        except (KeyError, ValueError, TypeError, AttributeError) as error:  # whatever a file of that name may hold
+            raise RecordError(
+                f"{path}: not what was found at an opening ({type(error).__name__}: {str(error)[:100]})",
+                hint="without this file, peoria report opens the test split once more",
+            ) from None
+
+    @classmethod
+    def _restored(cls, path: Path, arrays: dict[str, np.ndarray], signature: dict[str, Any]) -> "TestScores | None":
         meta = json.loads(arrays["meta"].tobytes())
-        if (version := meta.get("format_version", 0)) != FORMAT_VERSION:
+        if type(version := meta.get("format_version", 0)) is not int or version != FORMAT_VERSION:
             hint = "the version of peoria that wrote it reads it; without this file, peoria report opens the test split once more"
             raise ReportError(f"{path}: format_version {version}; {FORMAT_VERSION} is read here", hint=hint)
-        if meta["signature"] != dict(signature):
+        if meta["signature"] != signature:
             return None
 
         def part(kind: type[T], prefix: str) -> T | None:
             names = [each.name for each in fields(kind)]
             return kind(**{name: arrays[f"{prefix}|{name}"] for name in names}) if f"{prefix}|{names[0]}" in arrays else None
 
+        columns: Any = {column: arrays[f"label|{column}"] for column in COLUMNS if f"label|{column}" in arrays}
         random, owner = part(LeakSide, "leak|random"), part(LeakSide, "leak|owner")
         return cls(
             predictors={
@@ -168,7 +184,7 @@ class TestScores:
                 )
                 for p in meta["predictors"]
             },
-            labels=Labels(**{column: arrays[f"label|{column}"] for column in COLUMNS if f"label|{column}" in arrays}),
+            labels=Labels(**columns),
             opening=meta["opening"],
             val_se=meta["val_se"],
             noise=arrays["noise"],

@@ -50,9 +50,11 @@ class Sidecar:
         """Of the file ``path``; None where nothing is said of it, or nothing that can be read."""
         try:
             found = json.loads(sidecar_path(path).read_bytes())
-            return cls(**{**found, "shape": tuple(found["shape"])})
-        except (OSError, ValueError, TypeError, KeyError):  # a file of any kind may bear that name
+            read = cls(**{**found, "shape": tuple(found["shape"])})
+        except (OSError, ValueError, TypeError, KeyError, RecursionError):  # a file of any kind may bear that name
             return None
+        texts, numbers = (read.what, read.dtype, read.source), (read.num, read.bytes, *read.shape)
+        return read if all(type(text) is str for text in texts) and all(type(number) is int for number in numbers) else None
 
     def write(self, path: Path) -> None:
         write_atomic(sidecar_path(path), json.dumps(asdict(self), sort_keys=True).encode())

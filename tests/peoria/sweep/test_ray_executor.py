@@ -44,7 +44,7 @@ def test_paths_in_a_sweep_start_where_the_command_was_given(planted_shards: Path
     # The same sweep where every trial fails: it stops by itself, and says why.
     gone = sweep.model_copy(update={"name": "gone", "trials": 50})
     home = Path("home2")
-    monkeypatch.setattr("peoria.sweep.baselines.write_baselines", lambda *_: (tmp_path / "tiny.pth").unlink())
+    monkeypatch.setattr("peoria.sweep.run.write_baselines", lambda *_: (tmp_path / "tiny.pth").unlink())
     result = run_sweep(gone, RunOptions(home=home, concurrent=2, tracking="off"), said.append)
     assert not result.complete
     assert result.exit_code == 3
