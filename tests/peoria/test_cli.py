@@ -12,6 +12,8 @@ import pytest
 from peoria.cli import EXIT_USER_ERROR, main, parser
 from peoria.config.sweep import Sweep
 from peoria.records.folder import SweepFolder, TrialFolder
+from peoria.records.selection import winners_of
+from peoria.records.trials import read_trials
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from shards.read.openings import openings
@@ -176,10 +178,51 @@ def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path
     assert after == before
 
 
+def test_what_is_lost_of_a_finished_sweep_opens_nothing(home: Path, planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of what is left another trial would win, and test be opened for it."""
+    run("report", "small", "--home", home, "--tracking", "off")
+    shutil.copytree(home / "sweeps", tmp_path / "sweeps")
+    folder = SweepFolder.of(tmp_path, "small")
+    winner = winners_of(read_trials(folder))["views"].folder
+    before = openings(planted_shards)
+    outcome = winner.outcome.read_bytes()
+
+    winner.outcome.unlink()
+    capsys.readouterr()
+    assert run("report", "small", "--home", tmp_path, "--tracking", "off") == EXIT_USER_ERROR
+    assert f"finished, yet its folder has no outcome of {winner.key}" in capsys.readouterr().err
+    shutil.rmtree(winner.path)
+    assert run("report", "small", "--home", tmp_path, "--tracking", "off") == EXIT_USER_ERROR
+    assert "trials; all trials of a finished sweep" in capsys.readouterr().err
+    shutil.copytree(SweepFolder.of(home, "small").trial(winner.key).path, winner.path)
+    assert winner.outcome.read_bytes() == outcome
+
+    scores = folder.test_scores.read_bytes()
+    for damaged in (scores[: len(scores) // 2], b"", b"garbage"):
+        folder.test_scores.write_bytes(damaged)
+        assert run("report", "small", "--home", tmp_path, "--tracking", "off") == EXIT_USER_ERROR
+        assert "test_scores.npz: " in capsys.readouterr().err
+    folder.test_scores.write_bytes(scores)
+    assert run("report", "small", "--home", tmp_path, "--tracking", "off") == 0  # control: whole, it is judged again from what is stored
+    assert openings(planted_shards) == before
+
+
+def test_a_new_winner_does_not_carry_the_verdict_on_the_former_one(home: Path, tmp_path: Path) -> None:
+    run("report", "small", "--home", home, "--tracking", "off")
+    shutil.copytree(home / "sweeps", tmp_path / "sweeps")
+    path = SweepFolder.of(tmp_path, "small").verdict
+    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "judged") == 0
+    assert "not yet judged" not in (tmp_path / "judged" / "README.md").read_text()  # control
+    verdict = json.loads(path.read_text())
+    verdict["winners"]["views"]["key"] = "0099"
+    path.write_text(json.dumps(verdict))
+    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "model") == 0
+    assert "not yet judged on a test split" in (tmp_path / "model" / "README.md").read_text()
+
+
 def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     planted_shards: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from peoria.records.trials import read_trials
     from peoria.training.checkpoint import load_model
 
     sweep = small_sweep(planted_shards, trials=1, shared=small_sweep(planted_shards).shared | {"subset": "pictures:0.9", "order": "fixed"})

@@ -20,6 +20,7 @@ from peoria.data.images import ShardPictures
 from peoria.errors import ConfigError, DivergedError, SweepError
 from peoria.models import build
 from peoria.records.folder import TrialFolder
+from peoria.records.points import point_lines
 from peoria.tasks import get_task
 from peoria.training.checkpoint import load_model
 from peoria.training.evaluate import forward_all, network_metrics, objective_name
@@ -33,6 +34,7 @@ from pathlib import Path
 from peoria.config.sweep import TrialConfig
 from peoria.data.dataset import open_dataset
 from peoria.records.folder import TrialFolder
+from peoria.records.points import point_lines
 from peoria.training.loop import train
 shards, cache, folder, config = sys.argv[1:]
 for report in train(TrialConfig.model_validate_json(config), open_dataset(Path(shards), Path(cache)), TrialFolder(Path(folder))):
@@ -193,3 +195,14 @@ def test_a_val_split_that_cannot_rank(dataset: Dataset) -> None:
 def test_a_config_survives_json() -> None:
     config = trial_config(outlier_sd=None)
     assert TrialConfig.model_validate(json.loads(config.model_dump_json())) == config
+
+
+def test_a_loss_on_val_that_overflows_is_left_out(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the curve it would be no JSON, and end the sweep at each start: the checkpoint holds the report already."""
+    monkeypatch.setattr("peoria.training.loop.val_loss", lambda *_: float("inf"))
+    reports = list(train(trial_config(pictures=320, evaluations=1), dataset, TrialFolder(tmp_path)))
+    assert reports[-1].status == "done"
+    assert "train/loss_on_val" not in reports[-1].points[-1][1]
+    point_lines(reports[-1].points)
+    with pytest.raises(ValueError, match="not JSON compliant"):  # control
+        point_lines([(320, {"train/loss_on_val": float("inf")})])
