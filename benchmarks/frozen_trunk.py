@@ -1,6 +1,6 @@
 """A sweep over heads on a frozen trunk, against fine-tuning the whole net as often: all on one core, CPU time.
 
-Ours is the product's own path: a sweep's store and `peoria.training.trial.messages`, from a cache that has the decoded copy and no features. Counted
+Ours is the product's own path: a sweep's store and `peoria.training.trial.run_trial`, from a cache that has the decoded copy and no features. Counted
 are the features of two crops a train picture and one of val, made once, and all of every trial: its net built and loaded, its head trained, val
 evaluated, its checkpoints and model. The full fine-tune is the same net from the same weights with nothing frozen, and of it the training steps
 alone are counted: on a part, in pictures a second, for the time of a step does not depend on what it learns.

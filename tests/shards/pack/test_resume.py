@@ -158,7 +158,7 @@ def test_without_whole_writes_a_stop_would_not_be_survived(tmp_path: Path, make_
 SCRIPT = """
 import sys
 from pathlib import Path
-from shards import staging
+from shards.pack import staging
 from shards.pack.pack import pack
 
 if __name__ == "__main__":
