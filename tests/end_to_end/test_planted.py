@@ -110,7 +110,7 @@ def test_shuffled_counts_are_told_by_nobody(worlds: Worlds) -> None:
 def test_looks_that_follow_fame_are_told_as_fame(worlds: Worlds) -> None:
     owner = worlds.judged("owner")
     assert holds(owner.measure("recipe", "pair_accuracy"), 0.5)
-    assert owner.claims.image is False
+    assert owner.claims["image"] is False
     assert not owner.views.beats_all_baselines
     assert "owner fame explains it as far as these data can tell" in owner.verdict.headline
     assert "views is in the picture" not in owner.said
@@ -146,7 +146,7 @@ def test_intervals_are_of_owners_not_of_pictures(worlds: Worlds) -> None:
 def test_looks_that_follow_age_are_told_as_age(worlds: Worlds) -> None:
     age = worlds.judged("age")
     assert holds(age.measure("recipe", "rho_given_age"), 0)
-    assert age.claims.image is False
+    assert age.claims["image"] is False
     assert "age explains it as far as these data can tell" in age.verdict.headline
     assert "views is in the picture" not in age.said
     # control: the pooled number alone would have claimed skill
