@@ -139,5 +139,12 @@ def test_linear_algebra_does_not_hang_while_ray_starts(held: str) -> None:
     if held == "held":
         subprocess.run(command, check=True, timeout=60)
     else:
-        with pytest.raises(subprocess.TimeoutExpired):
-            subprocess.run(command, check=True, timeout=15)
+
+        def hangs() -> bool:
+            try:
+                subprocess.run(command, check=True, timeout=15)
+            except subprocess.TimeoutExpired:
+                return True
+            return False
+
+        assert any(hangs() for _ in range(4))  # a fork has to meet a product; so far the first try always did
