@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo docs test test-other-cpu test-slow test-floors lint bench bench-peers clean lock
+.PHONY: install demo dist docs pages screenshots test test-first test-second test-other-cpu test-slow test-slow-alone test-slow-of-machines test-slow-of-one test-floors lint bench bench-peers clean lock
 
 install: .venv/installed
 
@@ -16,15 +16,42 @@ install: .venv/installed
 demo: install
 	$(BIN)/peoria demo
 
+FAST = -m "not slow and not gpu"
+FIRST = $(filter-out tests/peoria/sweep,$(wildcard tests/peoria/*)) $(addprefix tests/shards/,fetch living sources)
+# Two processes, a core each; one where ARGS says which tests.
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+ifdef ARGS
+	$(BIN)/python -m pytest $(FAST) $(ARGS)
+else
+	$(MAKE) --no-print-directory --jobs 2 --output-sync test-first test-second
+endif
 
-# The same tests as on another CPU: the oldest one that numpy, torch and OpenBLAS run on, whose floating sums have other last bits.
+test-first: install
+	$(BIN)/python -m pytest $(FAST) $(FIRST)
+
+test-second: install
+	$(BIN)/python -m pytest $(FAST) $(FIRST:%=--ignore=%)
+
+# What computes, as on another CPU: the oldest one that numpy, torch and OpenBLAS run on, whose floating sums have other last bits.
+COMPUTES = $(addprefix tests/peoria/,baselines data models paper report serving stats tasks training verdict) \
+  $(addprefix tests/shards/,cache images inspection pack read)
 test-other-cpu: install
-	another=$$($(BIN)/python -m tests.helpers.cpus) && env $$another $(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	another=$$($(BIN)/python -m tests.helpers.cpus) && env $$another $(BIN)/python -m pytest $(FAST) $(or $(ARGS),$(COMPUTES))
 
+SLOW = -m "slow and not gpu" --durations 30
+MACHINES = tests/cluster tests/faults
+ALONE = tests/faults/test_memory.py # what looks at the memory of the whole machine
 test-slow: install
-	$(BIN)/python -m pytest -m "slow and not gpu" $(ARGS)
+	$(BIN)/python -m pytest $(SLOW) $(ARGS)
+
+test-slow-alone: install
+	$(BIN)/python -m pytest $(SLOW) $(ALONE)
+
+test-slow-of-machines: install
+	$(BIN)/python -m pytest $(SLOW) $(MACHINES) --ignore=$(strip $(ALONE))
+
+test-slow-of-one: install
+	$(BIN)/python -m pytest $(SLOW) $(MACHINES:%=--ignore=%)
 
 # Proves the lower bounds of pyproject.toml: the lowest versions it admits, torch and torchvision as locked, in a venv of its own under the fast tests.
 # A new dependency gets the floor that this target has passed with; a floor that fails is raised, with its reason beside it, and never filtered around.
@@ -44,16 +71,31 @@ test-floors: .venv-floors/installed
 	.venv-floors/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
-# What is written by program: docs/paper.md by peoria/paper/claims.py, docs/speed.md by the results that it names.
+# The manual as a site, build/site/index.html: a link that leads nowhere, or a name that is not there, fails it.
 docs: install
+	$(BIN)/python -m sphinx -W -n --keep-going -q -b html docs build/site
+
+# What is written by program: docs/paper.md by peoria/paper/claims.py, docs/sweeps.md by peoria/config, docs/speed.md by the results that it names.
+pages: install
 	$(BIN)/python -m docs.paper
+	$(BIN)/python -m docs.sweeps
 	$(BIN)/python -m benchmarks.readme
+
+# The pictures of README.md and docs/mlflow.md, of the demo's sweep, by the system's Chromium.
+screenshots: demo
+	$(BIN)/python -m docs.screenshots
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What the nodes of a cluster install: the code as a wheel, and the lock.
+dist: install
+	rm -rf dist build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir dist .
+	cp requirements.lock dist/
 
 bench: install
 	$(BIN)/python -m benchmarks $(ARGS)

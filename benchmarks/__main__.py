@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from benchmarks.figures import Group, Measured, Setting
-from benchmarks.groups import GROUPS
+from benchmarks.groups import GROUPS, ON_REQUEST
 from benchmarks.machine import host_class, machine
 from benchmarks.rounds import ROOT
 
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def parsed(arguments: list[str] | None) -> tuple[Setting, list[str], Path]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"groups to run (default: all): {', '.join(GROUPS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"groups to run (default: all but {', '.join(ON_REQUEST)}): {', '.join(GROUPS)}")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of each candidate; their median counts (default: 5)")
     parser.add_argument("--work", type=Path, default=ROOT / "data" / "benchmarks", help="made pictures and packed sets, kept between runs")
     parser.add_argument("--pictures", type=Path, help="a packed set to measure loading on in addition to made pictures")
@@ -51,7 +52,7 @@ def parsed(arguments: list[str] | None) -> tuple[Setting, list[str], Path]:
         parser.error(f"{', '.join(unknown)}; groups are {', '.join(GROUPS)}")
     setting = Setting(parsed.work.resolve(), parsed.rounds, parsed.peers, parsed.pictures and parsed.pictures.resolve())
     out = parsed.out or ROOT / "benchmarks" / "results" / f"{time.strftime('%Y-%m-%d')}-{host_class()}.json"
-    return setting, parsed.names or list(GROUPS), out
+    return setting, parsed.names or [name for name in GROUPS if name not in ON_REQUEST], out
 
 
 def run(group: Group, setting: Setting) -> list[Measured]:
@@ -60,8 +61,8 @@ def run(group: Group, setting: Setting) -> list[Measured]:
 
 
 def line(found: Measured) -> str:
-    value = f"not run: {found.why}" if found.value is None else f"{found.value:.3g} {found.figure.unit}  {found.verdict}"
-    return f"[{COLOURS[found.verdict]}]{found.figure.name}: {value}[/]"
+    value = f"not run: {found.why}" if found.value is None else f"{found.text}  {found.verdict}"
+    return f"[{COLOURS[found.verdict]}]{found.figure.name}: {escape(value)}[/]"
 
 
 def table(measured: list[Measured]) -> Table:
@@ -70,9 +71,8 @@ def table(measured: list[Measured]) -> Table:
         figure = found.figure
         bound = "≤ " if figure.lower_is_better else "≥ "
         wanted = ["" if value is None else f"{bound}{value:g}" for value in (figure.floor, figure.aim)]
-        value = "" if found.value is None else f"{found.value:.3g} {figure.unit}"
         said = f"[{COLOURS[found.verdict]}]{found.verdict}[/]"
-        shown.add_row(figure.name, *wanted, value, said, figure.text if found.value is not None else f"not run: {found.why}")
+        shown.add_row(figure.name, *wanted, escape(found.text), said, figure.text if found.value is not None else f"not run: {found.why}")
     return shown
 
 
@@ -84,7 +84,13 @@ def write(out: Path, setting: Setting, measured: list[Measured], took: dict[str,
     if out.exists():
         kept = {item["name"]: item for item in json.loads(out.read_text())["figures"]}
     for found in measured:
-        item = asdict(found.figure) | {"value": found.value, "verdict": found.verdict, "why": found.why, "detail": found.detail}
+        item = asdict(found.figure) | {
+            "value": found.value,
+            "interval": found.interval,
+            "verdict": found.verdict,
+            "why": found.why,
+            "detail": found.detail,
+        }
         kept[found.figure.name] = item | when
     out.parent.mkdir(parents=True, exist_ok=True)
     whole = {"machine": described, "seconds": took, "figures": list(kept.values())}

@@ -1,6 +1,6 @@
 """A figure, what it must reach and what it should, and how its value is judged."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,16 +31,31 @@ class Measured:
     value: float | None
     why: str = ""  # why it was not run
     detail: dict[str, Any] = field(default_factory=dict)  # what the value was made of
+    interval: tuple[float, float] | None = None  # of 95 %; its upper end is judged, where there is one
+
+    @property
+    def judged(self) -> float | None:
+        return self.value if self.interval is None else self.interval[1]
 
     @property
     def verdict(self) -> str:
-        if self.value is None:
+        if self.value is None or self.judged is None:
             return "not run"
         if self.figure.floor is None or self.figure.aim is None:
             return "told"
-        if not self.figure.reaches(self.value, self.figure.floor):
+        if not self.figure.reaches(self.judged, self.figure.floor):
             return "below floor"
-        return "aim" if self.figure.reaches(self.value, self.figure.aim) else "floor"
+        return "aim" if self.figure.reaches(self.judged, self.figure.aim) else "floor"
+
+    @property
+    def text(self) -> str:
+        """The value, with its unit; "" where there is none."""
+        return "" if self.value is None else value_text(self.value, self.interval, self.figure.unit)
+
+
+def value_text(value: float, interval: Sequence[float] | None, unit: str) -> str:
+    between = "" if interval is None else f" [{interval[0]:.3g}, {interval[1]:.3g}]"
+    return f"{value:.3g}{between} {unit}"
 
 
 class NotRunError(Exception):

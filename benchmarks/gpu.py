@@ -1,12 +1,18 @@
-"""What a GPU that trains CaffeNet gets from the decoded copy, alone and shared by several trials, and how long the paper's experiments would take.
+"""What a GPU that trains CaffeNet reaches, by peoria's own steps, and what keeps it from that: launches, input, evaluations, neighbours.
 
-It trains by peoria's own steps and feeder. ``device="cpu"`` runs the same code with another net where there is no GPU.
+Each process warms up first: kernels are compiled, algorithms chosen, the step is captured as a graph. Then all that run together begin at one word
+and train for the same seconds by the clock. ``device="cpu"`` runs the same code with another net where there is no GPU.
 """
 
+import os
+import shutil
 import statistics
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +20,31 @@ from benchmarks.figures import Figure, Measured, Setting, not_run
 from benchmarks.rounds import Candidate, Process
 from benchmarks.sets import cache, packed
 
-FED = Figure("gpu_fed", "pictures/s of CaffeNet from the decoded copy, against one batch on the GPU", 0.85, 0.95)
-WAITING = Figure("gpu_waiting", "share of the time in which the GPU waits for data", 0.05, 0.02, "", lower_is_better=True)
-FORMATS = Figure("gpu_formats", "bfloat16 on one batch on the GPU, against float32 with its convolutions in TF32", None, None)
-SHARED = {
-    2: Figure("gpu_two_trials", "pictures/s of two trials on one GPU together, against one trial", None, None),
-    4: Figure("gpu_four_trials", "… of four trials", None, None),
+SIZES = (50, 256)  # the recipe's, where the host is as slow as the device; and one where the device alone binds
+STEP = {
+    50: Figure("gpu_step_50", "training steps of CaffeNet on one batch of 50 that is on the GPU; of an H100", 17_000.0, 18_900.0, "pictures/s"),
+    256: Figure("gpu_step_256", "… of 256", 26_000.0, 29_000.0, "pictures/s"),
 }
-PAPER = Figure("gpu_paper", "the paper's three experiments on this GPU, by its pictures/s in batches of 50", None, 15.0, "min", lower_is_better=True)
-FIGURES = [FED, WAITING, FORMATS, *SHARED.values(), PAPER]
-BATCH_SIZE, NUM_BATCHES, WARM_UP = 256, 100, 10
+REPLAY = {size: Figure(f"gpu_replay_{size}", f"… of {size}, against the replay of the same step's graph alone", 0.95, 0.98) for size in SIZES}
+ONE_BY_ONE = {size: Figure(f"gpu_graph_{size}", f"… of {size} as one graph of compiled kernels, against one by one", None, None) for size in SIZES}
+FED = {size: Figure(f"gpu_fed_{size}", f"… of {size} fed from the decoded copy, against one batch on the GPU", 0.95, 0.98) for size in SIZES}
+ON_DEVICE = {size: Figure(f"gpu_cut_there_{size}", f"… of {size} cut from pictures on the GPU, against one batch", None, None) for size in SIZES}
+WHOLE = Figure("gpu_whole_trial", "a whole trial with 8 evaluations in batches of 50, from its first report on, against its steps", 0.95, 0.98)
+SHARED = {num: Figure(f"gpu_{num}_trials", f"pictures/s of {num} trials at batch 50 on one GPU together, against one", None, None) for num in (2, 4)}
+MPS = {
+    2: Figure("gpu_2_trials_mps", "… of two with NVIDIA's MPS", 1.2, 1.5),
+    4: Figure("gpu_4_trials_mps", "… of four with NVIDIA's MPS", None, None),
+}
+PAPER = Figure("gpu_paper", "the paper's three experiments, one after another, by pictures/s fed", 10.0, 9.0, "min", lower_is_better=True)
+FIGURES = [
+    *(figure for of in (STEP, REPLAY, ONE_BY_ONE, FED, ON_DEVICE) for figure in of.values()),
+    WHOLE,
+    *SHARED.values(),
+    *MPS.values(),
+    PAPER,
+]
+SECONDS, CHUNK = 5.0, 25  # of a round; steps between two looks at the clock, when the device is waited for
+TRIAL_PICTURES = 240_000
 
 
 def gpu(setting: Setting) -> Iterator[Measured]:
@@ -35,92 +56,83 @@ def gpu(setting: Setting) -> Iterator[Measured]:
         yield from not_run(FIGURES, "no GPU here")
         return
     root = packed(setting)
+    of = {"root": str(root), "cache": str(cache(setting, root))}
 
-    def candidate(kind: str, **changes: Any) -> Candidate:
-        return Candidate("gpu:rounds", {"root": str(root), "cache": str(cache(setting, root)), "kind": kind, **changes}, pinned=False)
+    def candidate(kind: str, size: int = 50) -> Candidate:
+        return Candidate("gpu:rounds", of | {"kind": kind, "batch_size": size}, pinned=False)
 
-    found = in_turn({kind: candidate(kind) for kind in ("fed", "resident", "float32")}, setting.rounds)
-    rates = {kind: statistics.median(told["rate"] for told in rounds) for kind, rounds in found.items()}
-    detail = {kind: round(rate) for kind, rate in rates.items()} | {"device": torch.cuda.get_device_name(0), "batch_size": BATCH_SIZE}
-    yield Measured(FED, rates["fed"] / rates["resident"], detail=detail)
-    yield Measured(WAITING, statistics.median(told["waiting"] for told in found["fed"]), detail=detail)
-    yield Measured(FORMATS, rates["resident"] / rates["float32"], detail=detail)
-    for num, figure in SHARED.items():
-        each = together(candidate("fed"), num)
-        yield Measured(figure, sum(each) / rates["fed"], detail={"each": [round(rate) for rate in each], "one": round(rates["fed"])})
-
-    # As they would be run: one after another, or side by side for as long as there are three (the shortest is 1 of 10 million pictures).
-    small = candidate("fed", batch_size=paper_recipe.BATCH_SIZE, num_batches=5 * NUM_BATCHES)
-    alone = statistics.median(told["rate"] for told in in_turn({"fed": small}, setting.rounds)["fed"])
-    lengths = sorted(settings["pictures"].value for settings in paper_recipe.PAPER.values())
-    side_by_side = {num: sum(together(small, num)) for num in (3, 2)} | {1: alone}
-    minutes = {"one_after_another": sum(lengths) / alone / 60, "side_by_side": seconds_side_by_side(lengths, side_by_side) / 60}
-    rates_told = {f"rate_of_{num}": round(rate) for num, rate in sorted(side_by_side.items())}
-    yield Measured(PAPER, min(minutes.values()), detail={name: round(value, 1) for name, value in minutes.items()} | rates_told)
-
-
-def seconds_side_by_side(lengths: list[int], rates: dict[int, float]) -> float:
-    """For trials of ``lengths`` pictures (ascending) that begin together; ``rates``: pictures/s of so many of them together."""
-    seconds, done = 0.0, 0
-    for position, length in enumerate(lengths):
-        num = len(lengths) - position
-        seconds += (length - done) * num / rates[num]
-        done = length
-    return seconds
+    device, fed = {"device": torch.cuda.get_device_name(0)}, {}
+    for size in SIZES:
+        rates = in_turn({kind: candidate(kind, size) for kind in KINDS}, setting.rounds)
+        detail = {kind: round(rate) for kind, rate in rates.items()} | device
+        fed[size] = rates["fed"]
+        yield Measured(STEP[size], rates["step"], detail=detail)
+        for figures, kind, over in ((REPLAY, "step", "replay"), (ONE_BY_ONE, "step", "one_by_one"), (FED, "fed", "step"), (ON_DEVICE, "cut", "step")):
+            yield Measured(figures[size], rates[kind] / rates[over], detail=detail)
+    with Process(Candidate("gpu:whole_trial", of | {"work": str(setting.work)}, pinned=False)) as process:
+        told = [process.round().told for _ in range(min(3, setting.rounds))]
+    yield Measured(WHOLE, statistics.median(one["rate"] for one in told) / fed[50], detail={"rounds": told, "steps": round(fed[50])} | device)
+    for figures, sharing in ((SHARED, nullcontext({})), (MPS, mps())):
+        with sharing as env:
+            if env is None:
+                yield from not_run(figures.values(), "no nvidia-cuda-mps-control here")
+                continue
+            one = sum(together(replace(candidate("fed"), env=env), 1))
+            for num, figure in figures.items():
+                each = together(replace(candidate("fed"), env=env), num)
+                yield Measured(figure, sum(each) / one, detail={"each": [round(rate) for rate in each], "one": round(one)} | device)
+    num = sum(settings["pictures"].value for settings in paper_recipe.PAPER.values())
+    yield Measured(PAPER, num / fed[50] / 60, detail={"pictures": num, "rate": round(fed[50])} | device)
 
 
-def in_turn(candidates: dict[str, Candidate], num_rounds: int) -> dict[str, list[dict[str, Any]]]:
-    """What each tells in each round, the rounds of all in turn."""
+def in_turn(candidates: dict[str, Candidate], num_rounds: int) -> dict[str, float]:
+    """Pictures/s of each, the median of its rounds; the rounds of all in turn, each alone on the GPU."""
     with ExitStack() as stack:
         processes = {name: stack.enter_context(Process(candidate)) for name, candidate in candidates.items()}
-        rounds = [{name: process.round().told for name, process in processes.items()} for _ in range(num_rounds)]
-    return {name: [told[name] for told in rounds] for name in candidates}
+        rounds = [{name: process.round().told["rate"] for name, process in processes.items()} for _ in range(num_rounds)]
+    return {name: statistics.median(told[name] for told in rounds) for name in candidates}
 
 
 def together(candidate: Candidate, num: int) -> list[float]:
-    """Pictures/s of each of ``num`` processes at once."""
+    """Pictures/s of each of ``num`` processes in the same seconds: all have warmed up before the first is let go."""
     with ExitStack() as stack:
-        processes = [stack.enter_context(Process(candidate)) for _ in range(num)]
+        processes = [Process(candidate) for _ in range(num)]
+        for process in processes:
+            process.launch()
+        for process in processes:
+            stack.enter_context(process)
         for process in processes:
             process.start()
         return [float(process.finish().told["rate"]) for process in processes]
 
 
-class Clock:
-    """Moments as the device reaches them, with a GPU; as the program does, without."""
-
-    def __init__(self, device: Any) -> None:
-        self.on_gpu = device.type == "cuda"
-
-    def now(self) -> Any:
-        import torch
-
-        if not self.on_gpu:
-            return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
-        event.record()
-        return event
-
-    def seconds(self, start: Any, end: Any) -> float:
-        if not self.on_gpu:
-            return float(end - start)
-        end.synchronize()
-        return float(start.elapsed_time(end)) / 1000
+@contextmanager
+def mps() -> Iterator[dict[str, str] | None]:
+    """What lets processes use an MPS server of our own; None where NVIDIA's control program is not there."""
+    control = shutil.which("nvidia-cuda-mps-control")
+    if control is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        env = {"CUDA_MPS_PIPE_DIRECTORY": f"{folder}/pipe", "CUDA_MPS_LOG_DIRECTORY": f"{folder}/log"}
+        subprocess.run([control, "-d"], env=os.environ | env, check=True)
+        try:
+            yield env
+        finally:
+            subprocess.run([control], input="quit\n", text=True, env=os.environ | env, check=True)
 
 
-class Timed:
-    """A feeder that notes when the device came to need a batch and when it had it; or that gives the first batch again and again."""
+class Once:
+    """A feeder that has one batch, on the device, and gives it again and again."""
 
-    def __init__(self, feeder: Any, clock: Clock, resident: bool) -> None:
-        self.feeder, self.clock = feeder, clock
-        self.first = tuple(part.clone() for part in feeder.batch(0)) if resident else None
-        self.waits: list[tuple[Any, Any]] = []
+    def __init__(self, feeder: Any) -> None:
+        self._batch = tuple(part.clone() for part in feeder.batch(0))
 
     def batch(self, position: int) -> Any:
-        start = self.clock.now()
-        found = self.first or self.feeder.batch(position)
-        self.waits.append((start, self.clock.now()))
-        return found
+        return self._batch
+
+
+KINDS = ("step", "replay", "one_by_one", "fed", "cut")
 
 
 def rounds(
@@ -129,21 +141,22 @@ def rounds(
     kind: str,
     *,
     net: str = "caffenet",
-    batch_size: int = BATCH_SIZE,
-    num_batches: int = NUM_BATCHES,
+    batch_size: int = 50,
+    seconds: float = SECONDS,
     device: str = "cuda",
 ) -> Callable[[], tuple[int, dict[str, Any]]]:
-    """Training steps as peoria takes them. ``kind``: ``fed`` from the decoded copy; ``resident`` on one batch that is on the device already;
-    ``float32``: that, in float32.
-
-    Tells pictures/s, the last loss, and the share of the device's time between needing a batch and having it.
+    """Training steps as peoria takes them, on one batch; ``replay``: their graph and nothing else; ``one_by_one``: not compiled, no graph;
+    ``fed``: from the decoded copy; ``cut``: on the device, from pictures there. Tells pictures/s and the last loss.
     """
     import numpy as np
+    import torch
 
     from peoria.data.batches import Batches
     from peoria.data.dataset import open_dataset
+    from peoria.data.on_device import DevicePictures
     from peoria.models import build, to_device
     from peoria.tasks import get_task
+    from peoria.training.captured import WARM_UP, OneByOne, OneGraph, dense_groups
     from peoria.training.optim import make_optimizer
     from peoria.training.steps import FineTuning
 
@@ -152,27 +165,75 @@ def rounds(
     fitted = get_task("regression").fit(y, y, "log1p", "views")
     model, _ = build(net, num_outputs=1, seed=0)
     where, autocast = to_device(model, net, device)
-    if kind == "float32":
-        autocast = None
+    compiled = where.type == "cuda" and kind != "one_by_one"
+    if compiled:
+        dense_groups(model)
     model.train()
+    rows = np.arange(len(y))
+    batches = Batches(dataset.train.pixels, fitted.encode(y), rows, batch_size, seed=0)
+    steps = FineTuning(model, fitted, batches, dataset.val, 10**12, autocast, compiled)
+    if kind == "cut":
+        steps.stay(DevicePictures.of(dataset.train.pixels, rows, where))
+    elif kind != "fed":
+        steps.feeder = Once(steps.feeder)  # type: ignore[assignment]
+    vars(steps)["settle"] = lambda: None  # what is measured stays where it is
     optimizer = make_optimizer(model, learning_rate=1e-4, head_multiplier=5.0)
-    batches = Batches(dataset.train.pixels, fitted.encode(y), np.arange(len(y)), batch_size, seed=0)
-    clock = Clock(where)
+    step = OneGraph(steps, optimizer) if compiled else OneByOne(steps, optimizer)
+    position = 0
+
+    def chunk(number: int) -> Any:
+        nonlocal position
+        for _ in range(number):
+            loss = step(position, 1e-4)
+            position += batch_size
+        if where.type == "cuda":
+            torch.cuda.synchronize()
+        return loss
+
+    def replay(number: int) -> Any:
+        assert isinstance(step, OneGraph)
+        assert step._replay is not None
+        for _ in range(number):
+            step._replay()
+        torch.cuda.synchronize()
+        return step._loss
+
+    last = chunk(WARM_UP + 2)  # captured, and once replayed
+    train_on = replay if kind == "replay" and where.type == "cuda" else chunk
 
     def run() -> tuple[int, dict[str, Any]]:
-        steps = FineTuning(model, fitted, batches, dataset.val, (WARM_UP + num_batches) * batch_size, autocast)
-        timed = Timed(steps.feeder, clock, resident=kind != "fed")
-        steps.feeder = timed  # type: ignore[assignment]
-        for number in range(WARM_UP + num_batches):
-            if number == WARM_UP:
-                start = clock.now()
-            loss = steps.loss(number * batch_size)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-        seconds = clock.seconds(start, clock.now())
-        waiting = sum(clock.seconds(*wait) for wait in timed.waits[WARM_UP:]) / seconds
-        num = num_batches * batch_size
-        return num, {"rate": num / seconds, "waiting": round(waiting, 4), "loss": float(loss.detach())}
+        nonlocal last
+        start, num = time.perf_counter(), 0
+        while time.perf_counter() - start < seconds:
+            last = train_on(CHUNK)
+            num += CHUNK * batch_size
+        return num, {"rate": num / (time.perf_counter() - start), "loss": float(last)}
+
+    return run
+
+
+def whole_trial(
+    root: str, cache: str, work: str, *, net: str = "caffenet", pictures: int = TRIAL_PICTURES, device: str = "cuda"
+) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """A trial as a worker runs it, with 8 evaluations, its checkpoints and reports. Tells pictures/s from its first report to its last, and the
+    seconds until the first: start, compiling, choice of algorithms."""
+    from peoria.config.trial import TrialConfig
+    from peoria.training.messages import TrialSpec
+    from peoria.training.trial import run_trial
+
+    how: dict[str, Any] = {"net": net, "pictures": pictures, "device": device, "target_scale": "log1p", "schedule": "cosine", "evaluations": 8}
+    config = TrialConfig(task="regression", learning_rate=1e-4, batch_size=50, **how)
+    places = {"shards": Path(root), "cache": Path(cache), "cache_bytes": None, "control": None, "where": None}
+
+    def run() -> tuple[int, dict[str, Any]]:
+        with tempfile.TemporaryDirectory(dir=work) as folder:
+            times, last = [time.perf_counter()], None
+            for report in run_trial(TrialSpec(key="0000", folder=Path(folder), config=config, **places)):
+                times.append(time.perf_counter())
+                last = report
+        assert last is not None
+        assert last.status == "done", last.error
+        rate = pictures * 7 / 8 / (times[-1] - times[1])
+        return pictures, {"rate": round(rate), "first_report_s": round(times[1] - times[0], 1)}
 
     return run

@@ -63,7 +63,9 @@ def speed(figure: Figure, setting: Setting, folder: Path, mean_bytes: int) -> It
 def prepare(pictures: str, work: str) -> Callable[[], int]:
     """All that packing does with a picture: read, judged, decoded, scaled, hashed for likeness and for identity, encoded, staged."""
     from shards.manifest import PictureRule
-    from shards.pack.staging import CHUNK_ROWS, prepare_all
+    from shards.pack.prepare import prepare_all
+    from shards.pack.staging import CHUNK_ROWS, stage_rows
+    from shards.sources.pictures import Folder
     from shards.sources.rows import PictureRow
 
     names = sorted(path.name for path in Path(pictures).glob("*.jpg"))
@@ -71,7 +73,7 @@ def prepare(pictures: str, work: str) -> Callable[[], int]:
 
     def run() -> int:
         staging = Path(tempfile.mkdtemp(dir=work))
-        prepare_all(staging, rows, Path(pictures), PictureRule(), 1, lambda what, done, total: None)
+        prepare_all(staging, stage_rows(staging, rows, ()), Folder(Path(pictures)), PictureRule(), lambda what, done, total: None)
         shutil.rmtree(staging)
         return len(rows)
 

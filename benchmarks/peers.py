@@ -97,3 +97,41 @@ def img2dataset(pictures: str) -> RoundOf:
         return len(paths)
 
     return run
+
+
+def img2dataset_fetching(port: int, num: int, work: str) -> Callable[[], tuple[int, dict[str, Any]]]:
+    """Its command, with a process a core and the 64 threads each of its examples; a shard for each process."""
+    import csv
+    import shutil
+    import tempfile
+
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else a part of it asks its index first
+    import img2dataset
+
+    from benchmarks.cpu import cpu_s
+
+    def run() -> tuple[int, dict[str, Any]]:
+        folder, before, cpus = Path(tempfile.mkdtemp(dir=work)), cpu_s(), os.cpu_count() or 1
+        with open(folder / "table.csv", "w", newline="") as file:
+            csv.writer(file).writerows([("url",), *((f"http://127.0.0.1:{port}/{row:06d}.jpg",) for row in range(num))])
+        img2dataset.download(
+            url_list=str(folder / "table.csv"),
+            input_format="csv",
+            output_folder=str(folder / "out"),
+            output_format="webdataset",
+            processes_count=cpus,
+            thread_count=64,
+            number_sample_per_shard=-(-num // cpus),
+            image_size=256,
+            resize_mode="center_crop",
+            encode_quality=90,
+        )
+        fetched = 0
+        for shard in glob.glob(f"{folder}/out/*.tar"):
+            with tarfile.open(shard) as tar:
+                fetched += sum(name.endswith(".jpg") for name in tar.getnames())
+        assert fetched == num, fetched
+        shutil.rmtree(folder)
+        return num, {"cpu_s": cpu_s() - before}
+
+    return run

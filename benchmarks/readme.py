@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import ON_OWN
+from benchmarks.figures import ON_OWN, value_text
 from benchmarks.rounds import ROOT
 
 BEGIN, END = "<!-- speed: begin -->\n", "<!-- speed: end -->"
@@ -34,7 +34,8 @@ def rows(found: dict[str, Any]) -> dict[str, str]:
         bound = "≤" if figure["lower_is_better"] else "≥"
         text = f"{figure['text']} (own pictures)" if figure["name"].endswith(ON_OWN) else figure["text"]
         missed = " **below the floor**" if figure["verdict"] == "below floor" else ""
-        table[figure["name"]] = f"| {text} | {figure['value']:.3g} {figure['unit']}{missed} | {bound} {figure['floor']:g} / {figure['aim']:g} |"
+        value = value_text(figure["value"], figure.get("interval"), figure["unit"])
+        table[figure["name"]] = f"| {text} | {value}{missed} | {bound} {figure['floor']:g} / {figure['aim']:g} |"
     return table
 
 

@@ -1,56 +1,55 @@
-"""How much a sweep must train until it has what random search has at its end: replayed on a table of real trials (`benchmarks.recorded`).
+"""How much a sweep must train until it has what random search has at its end: replayed on tables of real trainings (`benchmarks.planted_table`).
 
-Both sides draw from the table's space, one trial at a time, and a drawn point gets the curve of the nearest recorded run. Ours is the product's
-own record (`TrialStore` with its sampler and pruner), nothing queued by hand. Random search draws every parameter evenly from the same space and
-prunes by the same rule. What follows was settled before the first value was seen:
+The product's own sampler, start-up and pruner drive Optuna's study; a drawn point trains as the nearest cell does, by a replicate drawn anew for each
+trial, judged on a subset of val drawn anew for each sweep. Random search draws every parameter evenly.
 
-- Pictures: all that were trained, those of pruned and diverged trials included, each up to the report that ended it.
-- The incumbent after a trial: the finished trial with the best last objective on val, the earlier one among equals. Its regret: the best test score
-  of the whole table less its own. Before a trial has finished there is none, and the regret is infinite.
-- The target: the median over SEEDS of random search's regret after TRIALS trials.
-- A sweep matches it at the end of the first trial from which on, to its own end after TRIALS trials, its regret is never above the target.
-  One that does not match counts as NEVER times random search's pictures at full budget.
-- The value: the median over SEEDS of our pictures until matched, over the median of random search's pictures at full budget.
+- Pictures: all that were trained, those of pruned and diverged trials included. Everybody trains one trial after another until BUDGET lengths and a
+  quarter more are spent.
+- The incumbent: the finished trial with the best last objective on val. Its regret: what its setting is truly worth (the mean of the replicates on
+  test) less than the best one, as a share of the best one's; 1 while nothing has finished.
+- A figure: pictures until the mean regret over all sweeps is as low as that of those who are compared with at BUDGET, over BUDGET; FURTHEST where it
+  is not. Its interval: the 2.5th and 97.5th of 100 when the sweeps of both are resampled, world by world. The floor is judged on the end that speaks
+  against it.
 
-Told beside it, and added after the first value was seen, because that value says less than it seems to: on this table random search's own regret on
-test hardly falls with more pictures. Val has 235 of them; among the best tenth of the runs val says nothing of test, so that luck decides both
-what is chosen and when the target is met: over seeds 0-19 the value is 0.18, over 200-219 it is 2. So it is told and not judged. The same figure of
-the regret on val, which is all that a searcher can lower, has no such luck in it, and is judged in its stead.
+Controls of the same run: random search against itself, and product against random where val tells nothing, where nobody may gain; and an oracle that
+draws the settings that are truly best: where it is not far below what a searcher has to reach, the tables could tell nobody apart.
 """
 
 import math
-import statistics
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import partial
 
+import numpy as np
 import optuna
 from optuna.trial import TrialState
 
 from benchmarks.figures import Figure, Measured, Setting
-from benchmarks.recorded import DATA, Run, Table
+from benchmarks.planted_table import REPLICATES, SUBSETS, WORLDS, Table, a_trial, made, sweep_on_table
 from peoria.config.sweep import Sweep
-from peoria.config.trial import TrialConfig
-from peoria.records.folder import SweepFolder
-from peoria.records.schema import TrialStart
-from peoria.sweep.pruner import RungPruner, rungs
-from peoria.sweep.trial_store import TrialStore
-from peoria.training.messages import TrialReport
+from peoria.sweep.pruner import RungPruner, sweep_rungs
+from peoria.sweep.queued import enqueue_points, enqueue_startup
+from peoria.sweep.sampler import TrialSampler
+from peoria.sweep.study import DIVERGED_VALUE
 
-REGRET = Figure(
-    "searcher_regret",
-    "pictures until the sweep has the test regret that random search with the same pruner has at its end, against random search's (mostly luck)",
-    None,
-    None,
-    lower_is_better=True,
+SEARCHER = Figure(
+    "searcher", "pictures until the search is where random search with the same pruner is at its end, against these", 0.8, 0.6, lower_is_better=True
 )
-ON_VAL = Figure("searcher_regret_on_val", "… of the regret on val, which is what is searched (2: not reached)", 0.5, 0.25, lower_is_better=True)
-TRIALS = 60  # of a sweep where nothing is said
-SEEDS = range(20)
-NEVER = 2.0
-STATES = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}
+PRUNER = Figure(
+    "pruner", "… random search with the pruner's rungs, against fewer and later ones (a third from 1/8 and 3/8)", 0.9, 0.75, lower_is_better=True
+)
+WHOLE = Figure("search", "… the search with its rungs, against random search with these", None, None, lower_is_better=True)
+NULL = Figure("searcher_null", "… random search against random search with other seeds (control: no gain, the upper end is at least)", 1.0, 1.0)
+SHUFFLED = Figure(
+    "searcher_shuffled", "regret of the search over random's where val tells nothing (control: no gain, the upper end is at least)", 1.0, 1.0
+)
+ORACLE = Figure("searcher_oracle", "… whoever knows the best settings (control: else the tables cannot tell)", 0.1, 0.1, lower_is_better=True)
+
+SWEEPS, MANY, FEW = 240, 720, 80  # on each world: of the search; of random search, which costs a tenth; where val is shuffled
+BUDGET, FURTHEST = 12, 1.25  # lengths of a trial, beyond which luck of val hides what more pictures bring; times that
+KNOWN = 0.005  # of all cells, truly best, that the oracle draws
+FEWER = {"rungs": (0.125, 0.375), "reduction_factor": 3}
+RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
@@ -58,123 +57,147 @@ class Moment:
     """The end of a trial."""
 
     pictures: int  # trained by then, in all
-    regret: float  # of the incumbent, on test
-    on_val: float = math.inf  # the same on val
+    regret: float  # of the incumbent
 
 
 def searcher_regret(setting: Setting) -> Iterator[Measured]:
+    tables = [made(name, setting.work) for name in WORLDS]
+    yield from figures(tables)
+
+
+def figures(tables: list[Table]) -> Iterator[Measured]:
+    """Each kind of search is replayed with seeds of its own."""
+
+    def of(search: Callable[[Table, int], list[Moment]], block: int, num: int = MANY) -> list[np.ndarray]:
+        return [np.stack([regrets(search(table, seed)) for seed in range(block * MANY, block * MANY + num)]) for table in tables]
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    table = Table.load(DATA / "recorded-both.json")
-    random = [random_search(table, seed) for seed in SEEDS]
-    ours = [sweep(table, seed) for seed in SEEDS]
-    value, detail = compared(ours, random)
-    yield Measured(REGRET, value, detail=detail | {"runs": len(table.runs), "best_test": table.best_test})
-    value, detail = compared(*([[Moment(m.pictures, m.on_val) for m in found] for found in side] for side in (ours, random)))
-    yield Measured(ON_VAL, value, detail=detail)
+    detail: dict[str, object] = {"sweeps": SWEEPS * len(tables), "random_sweeps": MANY * len(tables), "budget_lengths": BUDGET}
+    random, late = of(random_search, 0), of(partial(random_search, changes=FEWER), 1)
+    yield ratio(NULL, of(random_search, 2), random, detail)
+    yield ratio(ORACLE, of(oracle, 3, SWEEPS), random, detail)
+    yield ratio(PRUNER, random, late, detail)
+    ours = of(product_search, 4, SWEEPS)
+    yield ratio(SEARCHER, ours, random, detail)
+    yield ratio(WHOLE, ours, late, detail)
+    blind, blind_random = (of(partial(search, shuffled=True), block, FEW) for search, block in ((product_search, 5), (random_search, 6)))
+    at = [resampled(side, stream, place(1.0)) for stream, side in enumerate((blind, blind_random))]
+    value = float(at[0][0] / at[1][0])
+    yield Measured(SHUFFLED, value, interval=ends(at[0] / at[1]), detail=detail | {"sweeps": FEW * len(tables), "random_sweeps": FEW * len(tables)})
 
 
-def compared(ours: list[list[Moment]], random: list[list[Moment]]) -> tuple[float, dict[str, Any]]:
-    """The value, and what it was made of; a list of moments for each seed."""
-    target = statistics.median(found[-1].regret for found in random)
-    budget = statistics.median(found[-1].pictures for found in random)
-    ratios = [share(matched(found, target), budget) for found in ours]
-    of_pairs = [share(matched(a, b[-1].regret), b[-1].pictures) for a, b in zip(ours, random, strict=True)]
-    detail = {
-        "trials": len(random[0]),
-        "seeds": len(random),
-        "target_regret": round(target, 5),
-        "random_pictures": round(budget),
-        "our_pictures_in_all": round(statistics.median(found[-1].pictures for found in ours)),
-        "our_regret_at_the_end": round(statistics.median(found[-1].regret for found in ours), 5),
-        "our_regret_at_quarters": at_quarters(ours, budget),
-        "random_regret_at_quarters": at_quarters(random, budget),
-        "never_matched": sum(matched(found, target) is None for found in ours),
-        "ratios": sorted(round(ratio, 3) for ratio in ratios),
-        # Told beside, never judged: each seed against its own random search, and random search by our rule.
-        "median_of_pairs": round(statistics.median(of_pairs), 3),
-        "ratios_of_random": sorted(round(share(matched(found, target), budget), 3) for found in random),
-    }
-    return statistics.median(ratios), detail
+EVENLY = np.linspace(0, FURTHEST, 501)[1:]  # where regrets are read off, in budgets
 
 
-def at_quarters(found: list[list[Moment]], budget: float) -> list[float]:
-    """The median regret once a quarter, a half, three quarters and all of ``budget`` are trained; after the last trial that ended by then."""
-    regrets = ([next((m.regret for m in reversed(moments) if m.pictures <= budget * k / 4), math.inf) for moments in found] for k in (1, 2, 3, 4))
-    return [round(statistics.median(quarter), 5) for quarter in regrets]
-
-
-def share(pictures: int | None, budget: float) -> float:
-    return NEVER if pictures is None else pictures / budget
-
-
-def matched(moments: list[Moment], target: float) -> int | None:
-    """Pictures at the end of the first trial from which on no regret is above ``target``; None where the last one is."""
-    found = None
-    for moment in reversed(moments):
-        if moment.regret > target:
-            break
-        found = moment.pictures
+def regrets(moments: list[Moment]) -> np.ndarray:
+    """Of the incumbent once so many pictures are trained, float64 [EVENLY]."""
+    ends_at = np.array([0, *(moment.pictures for moment in moments)])
+    values = np.array([1.0, *(moment.regret for moment in moments)])
+    found: np.ndarray = values[np.searchsorted(ends_at, EVENLY * BUDGET * a_trial().pictures, side="right") - 1]
     return found
 
 
-def sweep(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]:
-    """The product's own sweep."""
-    with tempfile.TemporaryDirectory() as folder:
-        return list(replayed(TrialStore(SweepFolder(Path(folder)), asked(table, seed, trials)), table))
+def place(budgets: float) -> int:
+    """Of so many budgets, among EVENLY."""
+    return int(np.searchsorted(EVENLY, budgets - 1e-9))
 
 
-def replayed(store: TrialStore, table: Table) -> Iterator[Moment]:
-    pictures = 0
-    while (assignment := store.ask()) is not None:
-        for step, status, objective in reports(table.nearest(assignment.config), assignment.config):
-            if not store.report(assignment.key, TrialReport(step=step, status=status, objective=objective)):
-                break
-        pictures += step
-        best = next(iter(store.standings.by_objective), None)
-        yield moment(table, pictures, None if best is None else TrialStart.read(store.folder.trial(best).start).config)
+def resampled(worlds: list[np.ndarray], stream: int, at: int | None = None) -> np.ndarray:
+    """Mean regrets over all sweeps, as they are and RESAMPLES times over as many drawn from each world: [1 + RESAMPLES, EVENLY], or at one place."""
+    rng, found = np.random.default_rng(stream), []
+    for sweeps in worlds:
+        num = len(sweeps)
+        weights = np.vstack([np.full(num, 1 / num), rng.multinomial(num, np.full(num, 1 / num), RESAMPLES) / num])
+        found.append(weights @ (sweeps if at is None else sweeps[:, at]))
+    return np.mean(found, axis=0)
 
 
-def random_search(table: Table, seed: int, trials: int = TRIALS) -> list[Moment]:
-    """The same trials and the same pruner without the searcher."""
-    sweep = asked(table, seed, trials)
-    any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=1)
-    pruner = RungPruner(rungs(any_trial, sweep.reduction_factor), sweep.reduction_factor)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.RandomSampler(seed), pruner=pruner)
-    moments, pictures = [], 0
-    best: tuple[float, TrialConfig] | None = None
-    for _ in range(trials):
+def ratio(figure: Figure, ours: list[np.ndarray], theirs: list[np.ndarray], detail: dict[str, object]) -> Measured:
+    """In the bootstrap the two sides are drawn apart."""
+    budget = place(1.0)
+    target, curves = resampled(theirs, 0, budget), resampled(ours, 1)
+    below = curves <= target[:, None]
+    found = np.where(below.any(axis=1), EVENLY[below.argmax(axis=1)], FURTHEST)
+    quarters = [round(float(curves[0, place(share)]), 5) for share in (0.25, 0.5, 0.75, 1.0)]
+    told = {"target_regret": round(float(target[0]), 5), "regret_at_quarters": quarters}
+    worlds = {name: round(one(a, b[:, budget].mean()), 3) for name, a, b in zip(WORLDS, ours, theirs, strict=True)}
+    return Measured(figure, float(found[0]), interval=ends(found), detail=detail | told | {"worlds": worlds})
+
+
+def one(ours: np.ndarray, target: float) -> float:
+    below = ours.mean(axis=0) <= target
+    return float(EVENLY[below.argmax()]) if below.any() else FURTHEST
+
+
+def ends(found: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(found[1:], (0.025, 0.975))
+    return float(low), float(high)
+
+
+# -- who searches
+
+
+def product_search(table: Table, seed: int, *, shuffled: bool = False) -> list[Moment]:
+    """The product's sampler and start-up, one trial after another."""
+    sweep = sweep_on_table(seed)
+    sampler = TrialSampler(sweep)
+    return list(replayed(table, sweep, sampler, sampler, shuffled=shuffled))
+
+
+def random_search(table: Table, seed: int, *, changes: dict[str, object] | None = None, shuffled: bool = False) -> list[Moment]:
+    """The same pruner without the searcher."""
+    return list(replayed(table, sweep_on_table(seed, **(changes or {})), optuna.samplers.RandomSampler(seed), shuffled=shuffled))
+
+
+def oracle(table: Table, seed: int) -> list[Moment]:
+    """Draws from the cells that are truly best."""
+    return list(replayed(table, sweep_on_table(seed), optuna.samplers.RandomSampler(seed), known=True))
+
+
+def replayed(
+    table: Table,
+    sweep: Sweep,
+    sampler: optuna.samplers.BaseSampler,
+    ours: TrialSampler | None = None,
+    *,
+    shuffled: bool = False,
+    known: bool = False,
+) -> Iterator[Moment]:
+    """A sweep by the product's pruner.
+
+    Args:
+        ours: the sampler, where it is the product's, which is told of trials that end and begins with the start-up.
+        shuffled: val is another setting's.
+        known: points are drawn among the best cells.
+    """
+    pruner, dice = RungPruner(sweep_rungs(sweep), sweep.reduction_factor), np.random.default_rng((sweep.seed, 11))
+    study = optuna.create_study(direction="maximize", sampler=sampler, pruner=pruner)
+    pruner.remember([])
+    seen = table.shuffled(sweep.seed) if shuffled else table
+    best_cells = np.argsort(-table.truth)[: max(1, round(KNOWN * len(table.truth)))]
+    subset, config = int(dice.integers(SUBSETS)), a_trial()
+    startup = enqueue_points(study, sweep) if ours is not None else []
+    pictures, best, regret = 0, -math.inf, 1.0
+    while pictures < FURTHEST * BUDGET * config.pictures:
+        enqueue_startup(study, startup)
         trial = study.ask()
-        config = sweep.trial(sweep.space.suggest(trial), seed=0, threads=1)
-        for step, status, objective in reports(table.nearest(config), config):
-            if objective is not None:
-                trial.report(objective, step)
-            if status == "running" and trial.should_prune():
-                status = "pruned"
-            if status != "running":
+        cell = int(dice.choice(best_cells)) if known else table.cell(sweep.space.suggest(trial))
+        curve = seen.val[cell, dice.integers(REPLICATES), :, subset]
+        state, value, step = TrialState.PRUNED, None, 0
+        for step, value in zip(config.evaluation_points(), map(float, curve), strict=True):
+            if math.isnan(value):
+                state, value = TrialState.COMPLETE, DIVERGED_VALUE
                 break
-        study.tell(trial, objective if status == "done" else None, state=STATES[status])
-        if status == "done" and objective is not None and (best is None or objective > best[0]):
-            best = objective, config
+            trial.report(value, step)
+            pruner.entered(step, value)
+            if step == config.pictures:
+                state = TrialState.COMPLETE
+            elif step in pruner.rungs and trial.should_prune():
+                break
+        told = study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        if ours is not None:
+            ours.finished.add(told)
         pictures += step
-        moments.append(moment(table, pictures, best[1] if best else None))
-    return moments
-
-
-def asked(table: Table, seed: int, trials: int) -> Sweep:
-    return table.sweep.model_copy(update={"seed": seed, "trials": trials, "queue": (), "paper": False, "prune": True, "seeds": 0, "questions": ()})
-
-
-def reports(run: Run, config: TrialConfig) -> Iterator[tuple[int, str, float | None]]:
-    """Step, status and objective of each report of a trial that does as ``run`` did."""
-    points = config.evaluation_points()
-    for step, value in zip(points, run.val, strict=False):
-        yield step, "done" if step == config.pictures else "running", value
-    if run.test is None:
-        yield points[len(run.val)], "diverged", None
-
-
-def moment(table: Table, pictures: int, incumbent: TrialConfig | None) -> Moment:
-    run = None if incumbent is None else table.nearest(incumbent)
-    if run is None or run.test is None:
-        return Moment(pictures, math.inf)
-    return Moment(pictures, table.best_test - run.test, table.best_val - run.val[-1])
+        if state == TrialState.COMPLETE and step == config.pictures and value is not None and value > best:
+            best, regret = value, float(table.regret[cell])
+        yield Moment(pictures, regret)

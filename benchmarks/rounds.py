@@ -6,7 +6,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,6 +27,7 @@ class Candidate:
     python: str = sys.executable
     pinned: bool = True  # to one CPU
     tuned: bool = True  # with the malloc variables
+    env: Mapping[str, str] = field(default_factory=dict)  # more of its environment
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Round:
     cpu_s: float
     wall_s: float
     told: dict[str, Any]
+
+
+def python_path() -> str:
+    """This repository first, then what the caller has."""
+    return os.pathsep.join(path for path in (str(ROOT), os.environ.get("PYTHONPATH", "")) if path)
 
 
 class Process:
@@ -46,7 +52,7 @@ class Process:
 
     def launch(self) -> None:
         """Starts the process without waiting for it to be ready, as entering does."""
-        env = {**os.environ, **(MALLOC if self.candidate.tuned else {}), **ONE_THREAD, "PYTHONPATH": str(ROOT)}
+        env = {**os.environ, **(MALLOC if self.candidate.tuned else {}), **ONE_THREAD, "PYTHONPATH": python_path(), **self.candidate.env}
         command = [self.candidate.python, "-m", "benchmarks.worker", self.candidate.make, json.dumps(dict(self.candidate.arguments))]
         command += [str(max(os.sched_getaffinity(0)))] if self.candidate.pinned and hasattr(os, "sched_getaffinity") else []
         try:

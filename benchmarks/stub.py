@@ -12,9 +12,11 @@ from peoria.config.sweep import Sweep
 from peoria.records.folder import SweepFolder
 from peoria.sweep import ray_executor
 from peoria.sweep.definition import write_definition
+from peoria.sweep.place import aside
 from peoria.sweep.plan import make_plan
 from peoria.sweep.resources import RunOptions
-from peoria.sweep.run import aside, execute
+from peoria.sweep.run import execute
+from peoria.sweep.signals import Signals
 from peoria.sweep.trial_store import TrialStore
 from peoria.tracking.database import default_tracking_uri, prepare_sqlite
 from peoria.tracking.projector import Following
@@ -40,7 +42,6 @@ class StubActor(ray_executor.TrialActor):
 def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: int) -> Callable[[], tuple[int, dict[str, Any]]]:
     """A round is the whole sweep by Ray; it tells when each trial had ended, by the clock and by the CPU time of the
     driver, and how long MLflow took for the rest, in seconds."""
-    vars(ray_executor)["TrialActor"] = StubActor
 
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:
@@ -59,14 +60,22 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
             plan = make_plan(
                 sweep, shard_set.labels("train"), shard_set.labels("val"), concurrent=concurrent, home=options.home, pictures=""
             )  # fmt: skip
-            write_definition(folder, sweep, shard_set, plan, control=None, storage=None)
-            store = TrialStore(folder, sweep)
+            write_definition(folder, sweep, shard_set, plan, control=None, storage=None, cutoff=None, say=print)
+            store = TrialStore(folder, sweep, concurrent=concurrent)
             ended: list[tuple[float, float]] = []
             if tracked:
                 prepare_sqlite(Path(home) / "mlflow.db")
             with Following(folder, default_tracking_uri(options.home) if tracked else None, print):
-                with aside(store, options, concurrent) as ray_aside:
-                    execute(store, sweep, options, concurrent, lambda line: ended.append((time.monotonic(), time.process_time())), ray_aside)
+                with aside(store, options, concurrent, print, actor=f"{__name__}:StubActor") as ray_aside:
+                    execute(
+                        store,
+                        sweep,
+                        options,
+                        lambda line: ended.append((time.monotonic(), time.process_time())),
+                        Signals(),
+                        ray_aside,
+                        "this machine",
+                    )
                 disconnected = time.monotonic()
             closing_s = time.monotonic() - disconnected
             assert len(ended) == trials, (len(ended), trials)

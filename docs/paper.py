@@ -1,4 +1,4 @@
-"""Writes the generated part of ``docs/paper.md`` anew, between the two marks: ``make docs``."""
+"""Writes the generated part of ``docs/paper.md`` anew, between the two marks: ``make pages``."""
 
 from pathlib import Path
 

@@ -3,8 +3,8 @@
 Question   how much of a Flickr picture's popularity can a fine-tuned CaffeNet see, whatever the task, rates and threshold?
 Command    peoria sweep sweeps/paper.py --shards DIR --gpus-per-trial 0.5
            CaffeNet's weights: save bvlc_reference_caffenet.caffemodel (or finetune_flickr_style.caffemodel) under data/weights
-Cost       60 trials of 1 M pictures, most of them pruned early, the paper's three, 5 to 10 with fresh seeds and 5 on parts of train, 1 M each:
-           about 38 M pictures
+Cost       60 trials of 1 M pictures, most of them pruned early, the paper's three, 9 to 18 with fresh seeds and 12 on parts of train:
+           about 48 M pictures at most, 42 M without upload dates
 Result     none yet on data that may be published
 """
 
@@ -17,8 +17,8 @@ SWEEP = Sweep(
     shards="data/shards/flickr",
     trials=60,
     space=Space(
-        learning_rate=LogUniform(1e-6, 1e-2),
-        head_multiplier=LogUniform(1.0, 100.0),
+        learning_rate=LogUniform(1e-6, 1e-2, typical=1e-3),  # Caffe's
+        head_multiplier=LogUniform(1.0, 100.0, typical=20.0),  # the paper's
         outlier_sd=(None, 10.0, 6.0, 4.0, 3.0, 2.0),
     ),
     shared={

@@ -1,16 +1,12 @@
-"""The cluster file as Ray reads it, without a cloud: its schema, its own checks, and what keeps strangers and idle costs out."""
+"""The cluster file as Ray and a shell read it, without a cloud. What has to stand in it is in `peoria cluster check`, and is tested there."""
 
 import copy
-import json
 import os
-import re
 import stat
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
@@ -18,41 +14,10 @@ FILE = Path(__file__).parents[1] / "ray_cluster.yaml"
 START = ("head_start_ray_commands", "worker_start_ray_commands")
 
 
-@pytest.fixture(scope="module")
-def schema() -> dict[str, Any]:
-    import ray.autoscaler
-
-    found: dict[str, Any] = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
-    return found
-
-
 @pytest.fixture
 def cluster() -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(FILE.read_text())
     return found
-
-
-def misspelt(cluster: dict[str, Any]) -> None:
-    cluster["idle_timeout_minute"] = cluster.pop("idle_timeout_minutes")
-
-
-def half_a_cpu(cluster: dict[str, Any]) -> None:
-    cluster["available_node_types"]["head"]["resources"]["CPU"] = 0.5
-
-
-def gone_field(cluster: dict[str, Any]) -> None:
-    cluster["initial_workers"] = 1
-
-
-def test_schema(cluster: dict[str, Any], schema: dict[str, Any]) -> None:
-    jsonschema.validate(cluster, schema)
-
-
-@pytest.mark.parametrize("broken", [misspelt, half_a_cpu, gone_field])
-def test_control_a_broken_copy_fails_the_schema(cluster: dict[str, Any], schema: dict[str, Any], broken: Callable[[dict[str, Any]], None]) -> None:
-    broken(cluster)
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(cluster, schema)
 
 
 def test_ray_accepts_it_and_fills_nothing_of_its_own_into_what_matters(cluster: dict[str, Any]) -> None:
@@ -102,6 +67,7 @@ def test_what_is_run_on_the_head_carries_the_token_too(cluster: dict[str, Any], 
         subprocess.run(["bash", "-c", command], env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]}, check=True)
     assert (tmp_path / ".bashrc").read_text().count("RAY_AUTH_MODE") == 1
     seen = environment_of_ray_start(". ~/.bashrc; ~/venv/bin/ray status", tmp_path)
+    assert (seen["RAY_ADDRESS"], seen["PEORIA_CACHE"]) == ("auto", "/opt/dlami/nvme/peoria")
     assert (seen["RAY_AUTH_MODE"], seen["RAY_AUTH_TOKEN_PATH"]) == ("token", f"{tmp_path}/.ray/auth_token")
 
 
@@ -115,29 +81,65 @@ def test_the_token_file_is_readable_by_its_owner_alone(cluster: dict[str, Any], 
     assert stat.S_IMODE(token.stat().st_mode) == 0o600
 
 
-def test_the_head_runs_no_trials_and_is_not_a_spot_instance(cluster: dict[str, Any]) -> None:
-    head = cluster["available_node_types"][cluster["head_node_type"]]
-    assert head["resources"] == {"CPU": 0, "GPU": 0}
-    assert "InstanceMarketOptions" not in head["node_config"]
-    (start,) = [command for command in cluster["head_start_ray_commands"] if "--head" in command]
-    assert {"--num-cpus=0", "--num-gpus=0", "--dashboard-host=127.0.0.1"} <= set(start.split())
-
-
-def test_workers_are_spot_gpus_from_none(cluster: dict[str, Any]) -> None:
+def test_workers_are_spot_gpus_from_none_and_on_demand_by_hand_alone(cluster: dict[str, Any]) -> None:
     workers = {name: kind for name, kind in cluster["available_node_types"].items() if name != cluster["head_node_type"]}
-    assert len(workers) >= 2
-    for kind in workers.values():
-        assert kind["min_workers"] == 0 < kind["max_workers"] <= cluster["max_workers"]
-        assert kind["resources"]["GPU"] >= 1
-        assert kind["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
+    assert {kind["resources"]["GPU"] for kind in workers.values()} == {1, 4}
+    on_demand = {name for name, kind in workers.items() if "InstanceMarketOptions" not in kind["node_config"]}
+    assert on_demand == {"gpu_l4_on_demand"}
+    for name, kind in workers.items():
+        assert kind["min_workers"] == 0
+        assert (kind["max_workers"] == 0) == (name in on_demand)
+        assert kind.get("priority", 0) == (1 if name in on_demand else 0)
 
 
-def test_a_node_is_not_removed_sooner_than_it_boots(cluster: dict[str, Any]) -> None:
-    assert cluster["idle_timeout_minutes"] > cluster["metadata"]["boot_minutes"]
+SPOT, ON_DEMAND = "gpu_l4", "gpu_l4_on_demand"
 
 
-def test_packages_come_pinned_and_from_nowhere_in_particular(cluster: dict[str, Any]) -> None:
-    (install,) = [command for command in cluster["setup_commands"] if "requirements.lock" in command]
-    assert "--require-hashes" in install
-    commands = [command for name, value in cluster.items() if name.endswith("_commands") for command in value]
-    assert not [command for command in commands if re.search(r"https?://|--index-url|--extra-index-url|--find-links|-i ", command)]
+def asked_for(config: dict[str, Any]) -> set[str]:
+    """The types of node that version 2 of the autoscaler starts for four trials of half a GPU."""
+    from ray.autoscaler.v2.instance_manager.config import AutoscalingConfig
+    from ray.autoscaler.v2.scheduler import ResourceDemandScheduler, SchedulingRequest
+    from ray.autoscaler.v2.utils import ResourceRequestUtil
+    from ray.core.generated.autoscaler_pb2 import ResourceRequest, ResourceRequestByCount
+
+    settings = AutoscalingConfig(config, skip_content_hash=True)
+    trial: ResourceRequest = ResourceRequestUtil.make({"CPU": 4, "GPU": 0.5})
+    request = SchedulingRequest(
+        disable_launch_config_check=True,
+        node_type_configs=settings.get_node_type_configs(),
+        max_num_nodes=settings.get_max_num_nodes(),
+        resource_requests=[ResourceRequestByCount(request=trial, count=4)],
+    )
+    return {launch.instance_type for launch in ResourceDemandScheduler().schedule(request).to_launch}
+
+
+def test_the_on_demand_type_is_taken_where_a_person_allows_it(cluster: dict[str, Any]) -> None:
+    assert not asked_for(cluster) & {ON_DEMAND, "gpu_l4_4"}
+    cluster["available_node_types"][ON_DEMAND]["max_workers"] = 2
+    assert asked_for(cluster) == {ON_DEMAND}
+
+
+def test_a_spot_type_that_cannot_be_had_is_asked_for_again() -> None:
+    """Why the last resort is opened by hand: Ray notes a type as short only where an instance came and did not start, not where AWS gave none."""
+    from ray.autoscaler.v2.instance_manager.subscribers.cloud_resource_monitor import CloudResourceMonitor
+    from ray.core.generated.instance_manager_pb2 import Instance, InstanceUpdateEvent
+
+    monitor = CloudResourceMonitor()
+    monitor.notify([InstanceUpdateEvent(new_instance_status=Instance.ALLOCATION_FAILED, instance_type=SPOT)])  # InsufficientInstanceCapacity
+    assert monitor.get_recoverable_resource_availabilities() == {}
+    monitor.notify([InstanceUpdateEvent(new_instance_status=Instance.ALLOCATION_TIMEOUT, instance_type=SPOT)])
+    assert monitor.get_recoverable_resource_availabilities()[SPOT] < 0.1
+
+
+def test_what_ray_submit_with_stop_gives_on_the_head_is_no_command() -> None:
+    """So it stops the head and leaves the workers, and no page has it."""
+    import inspect
+
+    from ray.autoscaler._private import commands
+    from ray.scripts.scripts import cli
+
+    assert "ray teardown ~/ray_bootstrap_config.yaml" in inspect.getsource(commands)
+    assert "teardown" not in cli.commands
+    assert "down" in cli.commands
+    for page in ("README.md", "docs/cluster.md"):
+        assert "ray submit --stop ray_cluster.yaml" not in (Path(__file__).parents[1] / page).read_text()

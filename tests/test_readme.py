@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
-TAGS = {"peoria.sweep", "peoria.identity", "peoria.started_ms", "peoria.trial"}  # of MLflow's runs
+TAGS = {"peoria.nets", "peoria.sweep", "peoria.identity", "peoria.started_ms", "peoria.trial"}  # of MLflow's runs
 PAGES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 

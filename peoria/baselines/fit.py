@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from peoria.data.dataset import Dataset, SplitData
-from peoria.data.targets import counts
+from peoria.data.targets import counts, is_known, known_counts
 from peoria.stats import metrics
-from peoria.tasks import get_task
-from peoria.training.evaluate import has_both_classes, rank_metrics
+from peoria.tasks import Task, get_task
+from peoria.training.evaluate import rank_metrics
 from shards.labels import Labels
 
 if TYPE_CHECKING:
     pass
 
 Features = Callable[[SplitData], np.ndarray]  # → float64 [N, F]
+FOLDS = 5  # of the logistic regression, each with both classes
 RIDGE_ALPHAS = np.logspace(-2, 4, 13)
+SMALL = 1_000_000  # numbers of train, up to which one thread fits them: more wait for each other for ten times as long as they compute
 MOST_FEATURES = 256  # of a learnt baseline; wider ones go through principal components of train
 
 
@@ -51,14 +53,16 @@ class BaselineScores:
         return {**rank_metrics(self.views, self.favorites, labels), **self.losses}
 
 
-def trivial(task_name: str, dataset: Dataset, target: str, seed: int = 0) -> Baseline:
+def trivial(task: Task, dataset: Dataset, target: str, seed: int = 0) -> Baseline:
     """The constants of one task, fitted on unfiltered train; its ``losses`` are named ``LOSS (CONSTANT)``."""
-    y_train = counts(dataset.train.labels, target)
-    fitted = get_task(task_name).fit(y_train, y_train, "standard", target)
+    _, y_train = known_counts(dataset.train.labels, target)
+    fitted = task.fit(y_train, y_train, "standard", target)
 
     def predict(split: SplitData) -> BaselineScores:
-        y = counts(split.labels, target)
-        found = {}
+        found: dict[str, float] = {}
+        if not is_known(split.labels, target):
+            return BaselineScores(None, None, found)
+        _, y = known_counts(split.labels, target)
         for constant in fitted.constants(len(y), seed):
             for name, value in fitted.losses(constant.prediction, y).items():
                 found[f"{name} ({constant.name})"] = value
@@ -66,7 +70,7 @@ def trivial(task_name: str, dataset: Dataset, target: str, seed: int = 0) -> Bas
                     found[name] = value  # under the network's own key, so that a chart shows both
         return BaselineScores(None, None, found)
 
-    return Baseline(f"trivial-{task_name}", f"constants ({task_name})", "trivial", predict)
+    return Baseline(f"trivial-{task.name}", f"constants ({task.name})", "trivial", predict)
 
 
 def random_score(seed: int = 0) -> Baseline:
@@ -80,7 +84,8 @@ def random_score(seed: int = 0) -> Baseline:
 
 
 def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: tuple[str, ...]) -> Baseline:
-    """Ridge on log views (rank and count) and on the bin, logistic regression on favourited, from the same features of unfiltered train.
+    """Ridge on log views (rank and count) and on the bin, logistic regression on favourited, from the same features of unfiltered train; of
+    favourites, of the pictures where they are known.
 
     The penalty is chosen by leave-one-out error on train (ridge) or 5-fold cross-validation (logistic); val plays no part.
     """
@@ -88,12 +93,15 @@ def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: 
     from sklearn.linear_model import LogisticRegressionCV, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+    from threadpoolctl import threadpool_limits
 
     x_train, train = features(dataset.train), dataset.train.labels
 
-    def model(last: Any, y: np.ndarray) -> Any:
-        wide = [PCA(MOST_FEATURES, random_state=0)] if min(x_train.shape) > MOST_FEATURES else []
-        return make_pipeline(StandardScaler(), *wide, last).fit(x_train, y)
+    def model(last: Any, y: np.ndarray, rows: np.ndarray | None = None) -> Any:
+        x = x_train if rows is None or len(rows) == len(x_train) else x_train[rows]
+        wide = [PCA(MOST_FEATURES, random_state=0)] if min(x.shape) > MOST_FEATURES else []
+        with threadpool_limits(1 if x.size <= SMALL else None, user_api="blas"):
+            return make_pipeline(StandardScaler(), *wide, last).fit(x, y)
 
     def ridge(y: np.ndarray) -> Any:
         return model(RidgeCV(RIDGE_ALPHAS), y)
@@ -106,12 +114,12 @@ def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: 
         hybrid = get_task("hybrid").fit(y_train, y_train, "standard", "views")
         bins = ridge(hybrid.bins(y_train).astype(np.float64))  # type: ignore[attr-defined]
     favourited = None
-    if has_both_classes(train):
-        assert train.favorites is not None
+    rows, favorites = train.counted("favorites")
+    if min(np.bincount((favorites >= 1).astype(np.int64), minlength=2)) >= FOLDS:
         logistic = LogisticRegressionCV(
-            Cs=np.logspace(-4, 1, 6), cv=5, scoring="neg_log_loss", max_iter=500, l1_ratios=(0.0,), use_legacy_attributes=False
+            Cs=np.logspace(-4, 1, 6), cv=FOLDS, scoring="neg_log_loss", max_iter=500, l1_ratios=(0.0,), use_legacy_attributes=False
         )
-        favourited = model(logistic, train.favorites >= 1)
+        favourited = model(logistic, favorites >= 1, rows)
 
     def predict(split: SplitData) -> BaselineScores:
         x = features(split)
@@ -122,16 +130,16 @@ def learned(name: str, label: str, features: Features, dataset: Dataset, tasks: 
             losses |= {"half_mse_views": metrics.half_mse(predicted, split.labels.views), "mse_views": metrics.mse(predicted, split.labels.views)}
         if hybrid is not None:
             losses |= hybrid.losses(bins.predict(x), counts(split.labels, "views"))
-        favorites = score
-        if favourited is not None and split.labels.favorites is not None:
-            probability = favourited.predict_proba(x)[:, 1]
-            favorites = probability
-            positive = split.labels.favorites >= 1
+        by_favorites = score
+        known, of_split = split.labels.counted("favorites")
+        if favourited is not None and len(known):
+            by_favorites = favourited.predict_proba(x)[:, 1]
+            probability, positive = by_favorites[known], of_split >= 1
             losses |= {
                 "log_loss_fav": metrics.log_loss(probability, positive),
                 "brier_fav": metrics.brier(probability, positive),
                 "accuracy_fav": metrics.accuracy(probability, positive),
             }
-        return BaselineScores(score, favorites, losses)
+        return BaselineScores(score, by_favorites, losses)
 
     return Baseline(name, label, "learned", predict)

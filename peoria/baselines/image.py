@@ -1,7 +1,7 @@
 """Features of a picture for cheap image models: colours and edges, and a frozen trunk."""
 
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,20 +29,22 @@ def colour_and_edges(split: SplitData) -> np.ndarray:
     for row, rgb in zip(rows, chain.from_iterable(centre_crops(split.pixels, BATCH_SIZE)), strict=True):
         hsv = cv2.cvtColor(rgb, cv2.COLOR_RGB2HSV)
         grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
-        angle = hsv[..., 0] * np.float32(np.pi / 90)  # OpenCV's hue runs to 180
-        saturation = hsv[..., 1].astype(np.float32)
-        planes = [np.cos(angle) * saturation, np.sin(angle) * saturation, saturation, hsv[..., 2], *np.moveaxis(rgb, -1, 0)]
+        hue, saturated, value = cv2.split(hsv)
+        channels = cv2.split(rgb)
+        angle = hue * np.float32(np.pi / 90)  # OpenCV's hue runs to 180
+        saturation = saturated.astype(np.float32)
+        planes = [np.cos(angle) * saturation, np.sin(angle) * saturation, saturation, value, *channels]
         row[:14] = [value for plane in planes for value in (plane.mean(), plane.std())]
-        hues = np.bincount(hsv[..., 0].ravel() // 23, weights=saturation.ravel(), minlength=8)
+        hues = cv2.calcHist([hsv], [0, 1], None, [184, 256], [0, 184, 0, 256]).reshape(8, 23, 256).sum(axis=1) @ np.arange(256.0)
         row[14:22] = hues / max(hues.sum(), 1.0)
         levels = np.bincount(grey.ravel(), minlength=256) / grey.size
         row[22:26] = levels.reshape(4, 64).sum(axis=1)
-        red, green, blue = (rgb[..., channel].astype(np.float32) for channel in range(3))
+        red, green, blue = (channel.astype(np.float32) for channel in channels)
         rg, yb = red - green, 0.5 * (red + green) - blue
-        edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+        across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)  # whole numbers
         row[26] = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
         row[27] = grey.std()
-        row[28] = (edges > 100).mean()
+        row[28] = (across * across + down * down > 100**2).mean()
         row[29] = np.log1p(cv2.Laplacian(grey, cv2.CV_32F).var())
         row[30] = -(levels[levels > 0] * np.log2(levels[levels > 0])).sum()
     return rows
@@ -55,7 +57,8 @@ def trunk_features(config: "TrialConfig", dataset: Dataset) -> Features:
         from peoria.models import build, to_device
         from peoria.training.frozen_features import CENTRE, FrozenTrunk
 
-        net, _ = build(config.net, head=config.head, num_outputs=1, weights=config.weights, weights_prefix=config.weights_prefix, seed=config.seed)
+        weights: dict[str, Any] = {"weights": config.weights, "weights_prefix": config.weights_prefix}
+        net, _ = build(config.net, head=config.head, num_outputs=1, **weights, seed=config.seed, plugins=config.plugins)
         to_device(net, config.net, config.device)
         trunk = FrozenTrunk(net, config, dataset.identity)
         folder = dataset.cache if split is dataset.train or split is dataset.val else None  # test is looked at once

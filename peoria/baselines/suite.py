@@ -23,7 +23,8 @@ def all_baselines(dataset: Dataset, config: "TrialConfig", tasks: tuple[str, ...
         subset = subset_mask(dataset.train.labels, config.subset, dataset.identity)
         dataset = replace(dataset, train=dataset.train.take(np.flatnonzero(subset)))
     train = dataset.train.labels
-    found = [trivial(task, dataset, config.target or get_task(task).default_target) for task in tasks]
+    posed = [get_task(task, config.plugins) for task in tasks]
+    found = [trivial(task, dataset, config.target or task.default_target) for task in posed]
     found.append(random_score())
     found.append(learned("colour-ridge", "colour ridge", colour_and_edges, dataset, tasks))
     if config.weights is not None:

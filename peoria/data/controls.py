@@ -13,6 +13,7 @@ with the most views to the highest. So every split, test included, keeps its cou
     spreads, shares of hues and of brightness, roughness; fitted on train) tells of it. A mirror changes nothing.
   - ``owner``: the owner's, drawn by a hash of the name. Nothing of the picture.
   - ``age``: how long the picture has been up. Nothing of the picture.
+  - ``hour``: how near to noon (UTC) it was uploaded. Nothing of the picture but its light, and the table has it.
 """
 
 import hashlib
@@ -27,7 +28,7 @@ from peoria.stats.metrics import normal_scores
 from shards.labels import Labels
 
 SHUFFLE = "shuffle"
-PLANTED_SIGNALS = ("colour", "arrangement", "owner", "age")
+PLANTED_SIGNALS = ("colour", "arrangement", "owner", "age", "hour")
 WORDS = (SHUFFLE, *(f"plant-{kind}" for kind in PLANTED_SIGNALS))
 DEFAULT_STRENGTH = 0.45
 ONE_MOMENT = np.datetime64(0, "s")  # where no table says when the counts were read; ages are ranked, so any will do, if it is that of all splits
@@ -79,6 +80,8 @@ def refuse_control(name: str, labels: Labels, split: str) -> None:
     kind = Control.parse(name).kind
     if kind == "owner":
         unknown, column = int((labels.owners == "").sum()), "owner"
+    elif kind == "hour":
+        unknown, column = len(labels) if labels.uploaded_at is None else int(np.isnat(labels.uploaded_at).sum()), "uploaded_at"
     elif kind == "age":
         unknown = int(np.isnan(labels.age_days()).sum())
         column = "uploaded_at" if labels.observed_at is None else "uploaded_at or observed_at"
@@ -116,13 +119,23 @@ def reassign(name: str, labels: Labels, seed: str, s: np.ndarray | None) -> Labe
 
 
 def not_in_pictures(name: str, train: Labels, labels: Labels, identity: str) -> np.ndarray:
-    """s of ``owner`` and ``age``, float64 [N]."""
-    if Control.parse(name).kind == "age":
+    """s of ``owner``, ``age`` and ``hour``, float64 [N]."""
+    kind = Control.parse(name).kind
+    if kind == "age":
         return normal_scores(*(of.age_days(ONE_MOMENT) for of in (train, labels)))
+    if kind == "hour":
+        return normal_scores(*(_from_midnight(of) for of in (train, labels)))
     from scipy.special import ndtri
 
     found: np.ndarray = ndtri(uniform(labels.owners, f"{identity}/planted owner") + 2.0**-54)  # never 0, whose score is not finite
     return found
+
+
+def _from_midnight(labels: Labels) -> np.ndarray:
+    """Seconds between the time of upload and the nearest midnight (UTC), float64 [N]."""
+    assert labels.uploaded_at is not None
+    seconds = labels.uploaded_at.astype("datetime64[s]").astype(np.int64) % 86_400
+    return np.minimum(seconds, 86_400 - seconds).astype(np.float64)
 
 
 def _random(seed: str) -> np.random.Generator:

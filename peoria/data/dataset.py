@@ -12,7 +12,9 @@ from peoria.data.control_signals import measured_once, seen_in_pictures
 from peoria.data.controls import SHUFFLE, Control, not_in_pictures, reassign, refuse_control
 from peoria.data.filters import filter_rows, filtered_identity
 from peoria.data.images import ArrayPictures, Pictures, ShardPictures, TakenPictures
+from peoria.errors import SweepError
 from shards.cache.decoded import decoded
+from shards.cache.fetched import open_shards
 from shards.cpus import usable_cpus
 from shards.errors import NoRoomError
 from shards.labels import Labels
@@ -95,14 +97,15 @@ def open_split(
         measured_by = found if split == "train" else train or as_packed("train", None)
         if Control.parse(control).reads_pictures:
             of_train = measured_once(measured_by.pixels, cache, f"{identity}/train", budget_bytes)
-            s = shown = seen_in_pictures(control, of_train, measured_once(found.pixels, cache, f"{identity}/{split}", budget_bytes))
+            about = "/".join((identity, split, *([] if opening is None else [part] if (part := shard_set.part(opening)) else [])))
+            s = shown = seen_in_pictures(control, of_train, measured_once(found.pixels, cache, about, budget_bytes))
         else:
             s = not_in_pictures(control, measured_by.labels, found.labels, identity)
     return SplitData(found.pixels, reassign(control, found.labels, f"{identity}/{split}", s), shown)
 
 
 def open_dataset(
-    root: Path,
+    shards: str | Path,
     cache: Path,
     *,
     control: str | None = None,
@@ -110,15 +113,28 @@ def open_dataset(
     budget_bytes: int | None = None,
     threads: int | None = None,
     say: Callable[[str], None] = _log.info,
+    identity: str = "",
 ) -> Dataset:
-    """Train and val; the arguments are those of `open_split`."""
-    shard_set = ShardSet(root)
+    """Train and val of the packed set at a path or a URL; the other arguments are those of `open_split`.
+
+    Args:
+        identity: of the data that a sweep began on; "": any.
+
+    Raises:
+        SweepError: the set was changed since then, and what is trained now could not be compared with what was.
+    """
+    shard_set = open_shards(shards, cache, budget_bytes)
+    found = filtered_identity(shard_set.manifest.identity, where)
+    if identity not in ("", found):
+        raise SweepError(
+            f"{shards}: data {found[:12]} now; the sweep began on {identity[:12]}", hint="a sweep of another name asks of the set as it is now"
+        )
     opened = partial(
         open_split, shard_set, cache=cache, control=control, where=where, budget_bytes=budget_bytes, threads=threads, say=say
     )  # fmt: skip
     train = opened("train")
     val = opened("val", train=train)
-    return Dataset(train, val, filtered_identity(shard_set.manifest.identity, where), control, cache, budget_bytes)
+    return Dataset(train, val, found, control, cache, budget_bytes)
 
 
 def no_copy_text(split: str, num_bytes: int, free_bytes: int) -> str:

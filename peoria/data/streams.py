@@ -23,6 +23,7 @@ class SweepStream(IntEnum):
     SEARCHED = 0  # the seed of a trial of the searched space
     UNSEARCHED = 1  # of one with the paper's settings
     FOLLOW_UP = 2  # of one that has the settings of another
+    START_UP = 8  # by a number of four trials: which of them is drawn anywhere
     SAMPLER = 7  # what the sampler draws a trial's settings with
 
 

@@ -4,6 +4,8 @@
   unknown the picture's id stands in, as in the split.
 - ``pictures:0.8``: four pictures in five by chance. The fifth is of owners who are trained on, which is what a split by picture would test on.
 - ``before:2014-05-01``: uploaded before that day (UTC).
+- ``matched:2014-05-01/2``: the control of that: as many pictures as were uploaded before that day, whenever, of owners taken by chance; the second
+  draw of them. Whole owners, but for the last, so that it is no more varied than what has all the early pictures of nearly all owners.
 """
 
 import hashlib
@@ -16,15 +18,16 @@ import numpy as np
 from peoria.errors import ConfigError
 from shards.labels import Labels
 
-ACCEPTED = "owners:SHARE, pictures:SHARE (a number above 0, at most 1) or before:YYYY-MM-DD"
+ACCEPTED = "owners:SHARE, pictures:SHARE (a number above 0, at most 1), before:YYYY-MM-DD or matched:YYYY-MM-DD/DRAW"
 LEAST = 20  # pictures; fewer are no training set
 
 
 @dataclass(frozen=True)
 class Subset:
-    kind: str  # owners, pictures or before
+    kind: str  # owners, pictures, before or matched
     share: float = 1.0
     day: str = ""  # ISO
+    draw: int = 0  # of matched, from 1
 
     @classmethod
     def parse(cls, text: str) -> "Subset":
@@ -35,6 +38,9 @@ class Subset:
                 return cls(kind, share=float(value))
             if kind == "before" and value == date.fromisoformat(value).isoformat():
                 return cls(kind, day=value)
+            day, _, draw = value.partition("/")
+            if kind == "matched" and value == f"{date.fromisoformat(day).isoformat()}/{int(draw)}" and int(draw) > 0:
+                return cls(kind, day=day, draw=int(draw))
         raise ConfigError(f"subset: {text!r}; {ACCEPTED}")
 
 
@@ -49,13 +55,17 @@ def subset_mask(labels: Labels, subset: str | None, identity: str) -> np.ndarray
     if subset is None:
         return np.ones(len(labels), dtype=bool)
     rule = Subset.parse(subset)
-    if rule.kind == "before":
+    owners = np.where(labels.owners == "", np.char.add("picture/", labels.ids), np.char.add("owner/", labels.owners))
+    if rule.kind in ("before", "matched"):
         found: np.ndarray = _dates(labels, subset) < np.datetime64(rule.day, "s")  # False for NaT
+        if rule.kind == "matched":
+            of_owner, of_picture = uniform(owners, f"{identity}\ndraw {rule.draw}"), uniform(np.char.add("picture/", labels.ids), identity)
+            chosen = np.lexsort((labels.ids, of_picture, owners, of_owner))[: int(found.sum())]  # owner by owner, of the last some
+            found = np.isin(np.arange(len(labels)), chosen)
+    elif rule.kind == "owners":
+        found = uniform(owners, identity) < rule.share
     else:
-        names = np.where(labels.owners == "", np.char.add("picture/", labels.ids), np.char.add("owner/", labels.owners))
-        if rule.kind == "pictures":
-            names = np.char.add("one of the pictures/", labels.ids)  # another draw than that of owners
-        found = uniform(names, identity) < rule.share
+        found = uniform(np.char.add("one of the pictures/", labels.ids), identity) < rule.share  # another draw than that of owners
     if found.sum() < LEAST:
         raise ConfigError(f"subset: {subset!r} is {int(found.sum())} of {len(labels):,} pictures of train; at least {LEAST}")
     return found

@@ -14,33 +14,53 @@ from shards.labels import Labels
 Target = Literal["views", "favorites", "comments", "views_per_day"]
 TargetScale = Literal["raw", "standard", "log1p"]
 SHORT = {"views": "views", "favorites": "fav", "comments": "comments", "views_per_day": "views_per_day"}  # as metric names write them
-SECONDS_PER_DAY = 86_400
 LARGEST_LOG = 30.0  # e^30 is 10^13 views: more than anything has, and far from overflow
 
 
-def counts(labels: Labels, target: str) -> np.ndarray:
-    """The target in its own unit (a count, or views a day), float64 [N].
+def known_counts(labels: Labels, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the pictures whose target is known, int64 [K], ascending, and the target in its own unit (a count, or views a day), float64 [K].
+
+    A picture whose favourites, comments or dates are unknown has no part in what is fitted to them or measured by them; views are always known.
 
     Raises:
-        ConfigError: the packed set has no such column.
+        ConfigError: the packed set has no such column, or no value in it for any of these pictures.
     """
-    if target == "views":
-        return labels.views.astype(np.float64)
     if target == "views_per_day":
         if labels.uploaded_at is None or labels.observed_at is None:
             raise ConfigError("target: views_per_day; it needs the columns uploaded_at and observed_at", hint="use target='views'")
-        days = (labels.observed_at - labels.uploaded_at).astype(np.float64) / SECONDS_PER_DAY
-        if not np.isfinite(days).all():
-            raise ConfigError("target: views_per_day; every picture needs uploaded_at and observed_at", hint="use target='views'")
-        return labels.views / np.maximum(days, 1.0)
-    column = {"favorites": labels.favorites, "comments": labels.comments}[target]
-    if column is None:
+        days = labels.age_days()  # NaN where unknown: as a float, NaT is the smallest number
+        rows = np.flatnonzero(np.isfinite(days))
+        if not len(rows):
+            raise ConfigError("target: views_per_day; no picture has both uploaded_at and observed_at", hint="use target='views'")
+        return rows, labels.views[rows] / np.maximum(days[rows], 1.0)
+    rows, column = labels.counted(target)
+    if not len(rows):
         raise ConfigError(f"target: {target}; the packed set has no such column", hint="use target='views', or pack a table that has it")
-    return column.astype(np.float64)
+    return rows, column.astype(np.float64)
+
+
+def counts(labels: Labels, target: str) -> np.ndarray:
+    """The target of every picture, float64 [N].
+
+    Raises:
+        ConfigError: as `known_counts`, or it is unknown for some.
+    """
+    rows, y = known_counts(labels, target)
+    if len(rows) < len(labels):
+        raise ConfigError(f"target: {target}; unknown for {len(labels) - len(rows):,} of {len(labels):,} pictures; known for each")
+    return y
+
+
+def is_known(labels: Labels, target: str) -> bool:
+    """Whether the target is known for any of these pictures."""
+    if target == "views_per_day":
+        return bool(np.isfinite(labels.age_days()).any()) and labels.observed_at is not None
+    return len(labels.counted(target)[0]) > 0
 
 
 def kept_by_outlier_filter(labels: Labels, outlier_sd: float | None) -> np.ndarray:
-    """Which pictures of train stay, bool [N]: no count more than ``outlier_sd`` standard deviations above the mean of unfiltered train.
+    """Which pictures of train stay, bool [N]: no count more than ``outlier_sd`` standard deviations above the mean of unfiltered train, where it is
+    known; what is not known leaves nobody out.
 
     One-sided, and once (the paper, section 4.1). Only ever applied to train: a split that is filtered by a hyper-parameter rewards the
     tightest cut with no learning at all.
@@ -48,9 +68,10 @@ def kept_by_outlier_filter(labels: Labels, outlier_sd: float | None) -> np.ndarr
     keep = np.ones(len(labels), dtype=bool)
     if outlier_sd is None:
         return keep
-    for column in (labels.views, labels.favorites, labels.comments):
-        if column is not None:
-            keep &= column <= column.mean() + outlier_sd * column.std()
+    for name in ("views", "favorites", "comments"):
+        rows, column = labels.counted(name)
+        if len(rows):
+            keep[rows] &= column <= column.mean() + outlier_sd * column.std()
     return keep
 
 

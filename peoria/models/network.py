@@ -10,12 +10,17 @@ from peoria.data.images import CROP_PX
 
 
 class Trunk(NamedTuple):
-    """A net without its last layer, as the modules of this package hand it over."""
+    """A net without its last layer: all that a net of the study, or of a plugin, has to give. Its weights are random when it is made, from torch's
+    global random numbers; names of parameters decide the groups of the optimiser: those that end in ``bias`` learn twice as fast and without decay,
+    others of one dimension (scales of normalisation) without decay."""
 
-    module: nn.Module  # float32 [B, 3, h, w] to [B, num_features]
+    module: nn.Module
+    """Float32 [B, 3, h, w] to features [B, num_features]."""
     num_features: int
-    pixels: nn.Module  # uint8 [B, 227, 227, 3] to float32 [B, 3, h, w]; with a `description`
-    head_name: str | None  # what files of weights call the layer that the new head replaces; None where the net has no such layer
+    pixels: nn.Module
+    """Uint8 RGB crops [B, 227, 227, 3] to float32 [B, 3, h, w], as `Pixels`; with a ``description``, a line for the model card."""
+    head_name: str | None = None
+    """What files of weights call the layer that the new head replaces; None where the net has no such layer."""
 
 
 class GlobalAverage(nn.Module):
@@ -87,8 +92,10 @@ class PopularityNet(nn.Module):
         for name, parameter in self.trunk_parameters():
             parameter.requires_grad_(name not in frozen)
         state = [name for name in self.trunk.state_dict() if not name.endswith("num_batches_tracked")]
-        layers = {name.rpartition(".")[0] for name in state} - {name.rpartition(".")[0] for name in state if name not in frozen}
-        self._kept_in_eval = (self.trunk,) if frozen.issuperset(state) else tuple(self.trunk.get_submodule(layer) for layer in sorted(layers))
+        # whole layers, with what lies in them: a block may hold a parameter of its own beside layers that are trained
+        layers = {layer for layer in {name.rpartition(".")[0] for name in frozen.intersection(state)} if layer}
+        whole = [layer for layer in sorted(layers) if frozen.issuperset(name for name in state if name.startswith(f"{layer}."))]
+        self._kept_in_eval = (self.trunk,) if frozen.issuperset(state) else tuple(self.trunk.get_submodule(layer) for layer in whole)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> "PopularityNet":

@@ -1,8 +1,13 @@
 """Which number format and memory layout train a net fastest on a device (measured on the CPU, where the answer differs from net to net; on a GPU
 `python -m benchmarks gpu` tells)."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
+
+from peoria.models.torchvision_net import torchvision_names
 
 # Families that gain from bfloat16 on a CPU that multiplies it (x1.3 to x2 over float32). Depthwise convolutions lose by it; the tiny net stays in
 # float32 so that it gives about the same numbers on every machine.
@@ -18,13 +23,33 @@ def precision(net: str, device: str) -> tuple[torch.dtype | None, bool]:
     if kind == "cuda":
         return (torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None), True
     if kind == "cpu":
-        return (torch.bfloat16 if net.startswith(BFLOAT16_ON_CPU) and _multiplies_bfloat16() else None), True
+        measured = net.startswith(BFLOAT16_ON_CPU) and (net == "caffenet" or net in torchvision_names())  # no other package's net of such a name
+        return (torch.bfloat16 if measured and _multiplies_bfloat16() else None), True
     return None, False
 
 
 def _multiplies_bfloat16() -> bool:
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()  # an older torch does not tell: float32 is never wrong
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+@contextmanager
+def exact_float32() -> Iterator[None]:
+    """Inside, float32 is IEEE's on a GPU too, without TF32, so that pictures rank there as on a CPU."""
+    backends = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+    before = [backend.fp32_precision for backend in backends]
+    try:
+        for backend in backends:
+            backend.fp32_precision = "ieee"
+        yield
+    finally:
+        for backend, setting in zip(backends, before, strict=True):
+            backend.fp32_precision = setting
+
+
+def device_name(device: torch.device) -> str:
+    """For records: of a GPU its own name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
 
 
 def pick_device(wanted: str) -> torch.device:

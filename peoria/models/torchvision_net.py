@@ -1,6 +1,5 @@
 """Any classifier of torchvision by its registry name, without its last layer."""
 
-import difflib
 from collections import OrderedDict
 from typing import Any
 
@@ -35,24 +34,24 @@ class ImageNetPixels(nn.Module):
         return rows.float().sub_(self.mean).div_(self.sd).unflatten(2, (INPUT_PX, 3)).permute(0, 3, 1, 2)
 
 
+def torchvision_names() -> list[str]:
+    from torchvision import models
+
+    return list(models.list_models(module=models))
+
+
 def torchvision_trunk(net: str, head: str, *, pretrained: bool) -> tuple[Trunk, str]:
     """The trunk, and where torchvision's own weights come from ("" unless ``pretrained``, the only case in which anything is downloaded).
 
+    Args:
+        net: one of `torchvision_names`.
+
     Raises:
-        ConfigError: an unknown name; or a ``pool`` head on a net that has no convolutional feature map.
+        ConfigError: a ``pool`` head on a net that has no convolutional feature map.
         WeightsError: torchvision could not fetch its weights.
     """
     from torchvision import models
 
-    names = models.list_models(module=models)
-    if net not in names:
-        near = difflib.get_close_matches(net, ["caffenet", "tiny", *names], n=3)
-        raise ConfigError(
-            f"net: {net!r}; caffenet, tiny, or a classifier of torchvision ({len(names)} of them, such as alexnet or resnet18)",
-            hint=f"did you mean {' or '.join(near)}?"
-            if near
-            else "python -c 'import torchvision; print(torchvision.models.list_models(module=torchvision.models))'",
-        )
     source, options = "", dict[str, Any]()
     if net in ("googlenet", "inception_v3"):  # the auxiliary classifiers would come back as further outputs; unset, init_weights is a warning
         options = {} if pretrained and net == "googlenet" else {"aux_logits": False}

@@ -1,6 +1,6 @@
 """Arithmetic on the numbers that the paper prints: what follows from them, and what they exclude. No data, no network.
 
-Everything under "as printed" is quoted from N. Dufour, "Will it play in Peoria?"; `peoria.paper.claims` puts the two beside each other.
+What is printed stands in `peoria.paper.printed`; `peoria.paper.claims` puts the two beside each other.
 """
 
 import functools
@@ -9,14 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from peoria.paper.printed import NUM_ANALYSED, NUM_BINS, OUTLIER_SD, REGRESSION, TABLE_1, TABLE_2, Row
+from peoria.paper.printed import NUM_ANALYSED, NUM_BINS, NUM_COLLECTED, NUM_REMOVED, OUTLIER_SD, REGRESSION, TABLE_1, TABLE_2, Row
 from peoria.stats import metrics
 
-# -- as printed
-
-
-# -- assumed where the paper is silent: Caffe's finetune_flickr_style
-
+HALF_DIGIT = 0.005  # what rounding to two digits may hide in Table 1
 
 # -- Table 1
 
@@ -28,7 +24,59 @@ def forced_sd(row: Row, num: int) -> float:
 
 def needed_num(row: Row) -> int:
     """The fewest values that can have this mean, sd and maximum, mean and sd rounded to two digits in the table's favour."""
-    return math.ceil(((row.max - row.mean - 0.005) / (row.sd + 0.005)) ** 2) + 1
+    return math.ceil(((row.max - row.mean - HALF_DIGIT) / (row.sd + HALF_DIGIT)) ** 2) + 1
+
+
+def limit(row: Row) -> float:
+    """Above which the paper removed a picture, if its mean and sd are those of the row: mean + 6 sd."""
+    return row.mean + OUTLIER_SD * row.sd
+
+
+def most_sd(mean: float, top: float) -> float:
+    """The largest sd that values from 0 to ``top`` with this mean can have: √((top − mean) · mean) (Bhatia and Davis 2000)."""
+    return math.sqrt((top - mean) * mean)
+
+
+def needed_top(row: Row) -> int:
+    """The least maximum that counts with this mean and sd can have, by the same bound, mean and sd rounded in the table's favour."""
+    mean, sd = row.mean + HALF_DIGIT, row.sd - HALF_DIGIT
+    return math.ceil(sd**2 / mean + mean)
+
+
+class Uncut(NamedTuple):
+    """What the pictures before the removal must have had, if a row's mean and sd are of those that stayed."""
+
+    sd: float  # at least, of all
+    removed_rms: float  # at least, of the removed: the root of their mean square
+
+
+def uncut(row: Row, kept: int = NUM_ANALYSED, removed: int = NUM_REMOVED) -> Uncut:
+    """The least that lifts the limit, mean + 6 sd of all pictures, to the maximum that the kept ones need (`needed_top`).
+
+    The limit rises with the mean and the mean square of the removed, and at a given mean square their mean is largest where all are equal: both
+    bounds are reached there.
+    """
+    from scipy.optimize import brentq
+
+    mean, sd, top = row.mean + HALF_DIGIT, row.sd + HALF_DIGIT, needed_top(row)
+
+    def of_all(count: float) -> tuple[float, float]:
+        share = removed / (kept + removed)
+        m1 = (1 - share) * mean + share * count
+        m2 = (1 - share) * (mean**2 + sd**2) + share * count**2
+        return m1, math.sqrt(m2 - m1**2)
+
+    def below_top(count: float) -> float:
+        m1, s = of_all(count)
+        return m1 + OUTLIER_SD * s - top
+
+    count = float(brentq(below_top, mean, row.max))
+    return Uncut(of_all(count)[1], count)
+
+
+def removed_mean(mean: float, of_kept: float, kept: int = NUM_ANALYSED, removed: int = NUM_REMOVED) -> float:
+    """The mean of the removed pictures that makes the mean of all ``mean``."""
+    return (mean * (kept + removed) - of_kept * kept) / removed
 
 
 def cantelli(k: float) -> float:
@@ -40,6 +88,13 @@ def lognormal(mean: float, sd: float) -> tuple[float, float]:
     """(mu, sigma) of the lognormal of this mean and sd."""
     variance = math.log1p((sd / mean) ** 2)
     return math.log(mean) - variance / 2, math.sqrt(variance)
+
+
+def share_above(value: float, mu: float, sigma: float) -> float:
+    """The share of a lognormal above ``value``."""
+    from scipy.stats import norm
+
+    return float(norm.sf((math.log(value) - mu) / sigma))
 
 
 def zeta_exponent(mean: float) -> float:
@@ -55,6 +110,20 @@ def share_of_ones(exponent: float) -> float:
     from scipy.special import zeta
 
     return float(1 / zeta(exponent))
+
+
+def ended_power_law(mean: float, top: int) -> tuple[float, float]:
+    """(α, share of ones) of the power law over 1, 2, …, ``top`` with this mean."""
+    from scipy.optimize import brentq
+
+    logs = np.log(np.arange(1, top + 1))
+
+    def weights(exponent: float) -> np.ndarray:
+        held = np.exp(-exponent * logs)
+        return held / held.sum()
+
+    exponent = float(brentq(lambda a: weights(a) @ np.exp(logs) - mean, 0, 10))
+    return exponent, float(weights(exponent)[0])
 
 
 def loglog_fit(mean: float, sd: float, top: int = 2_000, num_bins: int = 100) -> float:
@@ -106,11 +175,10 @@ def tied_bins(shares: np.ndarray, num_bins: int = NUM_BINS, *, below: bool = Tru
     return int(bins.max()) + 1, float(held @ (bins - held @ bins) ** 2) / 2
 
 
-def whole_lognormal(mean: float, sd: float, top: int = 1_000_000) -> np.ndarray:
-    """Shares [top] of the counts 0, 1, … where a count is the whole part of a lognormal of this mean and sd."""
+def whole_lognormal(mu: float, sigma: float, top: int = 1_000_000) -> np.ndarray:
+    """Shares [top] of the counts 0, 1, …, top − 1, where a count is the whole part of a lognormal; they add up to what lies below ``top``."""
     from scipy.stats import norm
 
-    mu, sigma = lognormal(mean, sd)
     return np.diff(norm.cdf((np.log(np.arange(1, top + 1)) - mu) / sigma), prepend=0.0)
 
 
@@ -119,13 +187,15 @@ def least_r(d2: float) -> float:
     return math.sqrt(d2)
 
 
-def paired_sd(r: float, num_bins: int = NUM_BINS) -> float:
+def paired_sd(r: float, loss: float) -> float:
     """Standard deviation of (loss of the mean bin − loss of the best line) on one picture, for a small correlation ``r``: the variance times r.
+
+    The variance is twice ``loss``, the mean bin's.
 
     With e the line's deviation from the mean bin, the difference is (k − mean)·e − e²/2, and e has the sd r·σ; the last term is left
     out (2 to 3 % at r = 0.17).
     """
-    return 2 * bin_loss(num_bins) * r
+    return 2 * loss * r
 
 
 # -- classes
@@ -155,6 +225,8 @@ def se_of_mean(sd: float, num: float) -> float:
 class CutLognormal(NamedTuple):
     """The lognormal that has a given mean and sd after the cut at its own mean + 6 sd."""
 
+    mu: float
+    sigma: float
     cut: float
     share_cut: float
     kurtosis: float  # after the cut
@@ -179,7 +251,7 @@ def cut_lognormal(mean: float, sd: float, k: float = OUTLIER_SD) -> CutLognormal
     cut, (m0, m1, m2, m3, m4) = moments(mu, sigma)
     m1, m2, m3, m4 = m1 / m0, m2 / m0, m3 / m0, m4 / m0
     fourth = m4 - 4 * m3 * m1 + 6 * m2 * m1**2 - 3 * m1**4
-    return CutLognormal(cut, 1 - m0, fourth / (m2 - m1**2) ** 2)
+    return CutLognormal(float(mu), float(sigma), cut, float(1 - m0), fourth / (m2 - m1**2) ** 2)
 
 
 def se_half_mse(sd: float, kurtosis: float, num: int) -> float:
@@ -208,7 +280,7 @@ def readings() -> list[Reading]:
         "A": ("87,000 is a variance, not halved as the network's loss is", math.sqrt(expected)),
         "B": ("the sd of Table 1 is that of the pictures trained on", TABLE_1["views"].sd),
         "C": ("87,000 is halved already", math.sqrt(2 * expected)),
-        "D": ("before the removal, the picture of 321,528 views still in", forced_sd(TABLE_1["views"], NUM_ANALYSED)),
+        "D": ("before the removal, the picture of 321,528 views still in, among 400,000", forced_sd(TABLE_1["views"], NUM_COLLECTED)),
     }
     return [
         Reading(name, text, sd, sd**2 / 2, metrics.d2(REGRESSION["train"], sd**2 / 2), metrics.d2(REGRESSION["val"], sd**2 / 2))

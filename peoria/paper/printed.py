@@ -13,6 +13,7 @@ class Row(NamedTuple):
 
 TABLE_1 = {"views": Row(146.37, 323.58, 321_528), "favorites": Row(0.32, 2.21, 1_533), "comments": Row(0.50, 5.51, 1_175)}
 TABLE_2 = {"views favorites": 0.44, "views comments": 0.12, "favorites comments": 0.44}
+NUM_OFFERED = 90_000_000  # "some 90 million images", section 3.1
 NUM_COLLECTED, NUM_ANALYSED, NUM_REMOVED, NUM_FAVORITED = 400_000, 393_691, 500, 43_071  # sections 3.1, 4.2 and 4.1
 OUTLIER_SD = 6.0
 AVERAGE_PICTURE = 200  # views of "an average-popularity image", Figure 1

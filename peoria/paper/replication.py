@@ -41,9 +41,10 @@ from peoria.verdict.tables import (
     TailFit,
     TailPoint,
 )
-from shards.inspection.count_tables import COUNTS, CountTables
+from shards.counts import Counts, joined
+from shards.inspection.count_tables import COUNTS, CountTables, both_known
 from shards.inspection.histograms import SHOWN_VIEWS, ViewsHistogram
-from shards.labels import Labels
+from shards.labels import OPTIONAL_COUNTS, Labels
 
 MAX_POINTS = 200  # of a curve that is drawn
 LONGEST_WINDOW = 0.1  # of a run: one as short as the paper's window would have no curve left
@@ -71,7 +72,7 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
     labels = _joined(train, val)
     columns = {name: column for name in COUNTS if (column := getattr(labels, name)) is not None}
     keep = kept_by_outlier_filter(labels, printed.OUTLIER_SD)
-    before, after = CountTables.of(columns), CountTables.of({name: column[keep] for name, column in columns.items()})
+    before, after = CountTables.of(columns), CountTables.of(_kept(columns, keep))
     by_key = {trial.key: trial for trial in trials}
     return Paper(
         pictures=NumPictures(train=len(train), val=len(val)),
@@ -86,11 +87,15 @@ def remade(train: Labels, val: Labels, trials: Sequence[TrialRecord], predictors
 
 
 def _joined(train: Labels, val: Labels) -> Labels:
-    def both(name: str) -> Any:
-        a, b = getattr(train, name), getattr(val, name)
-        return None if a is None or b is None else np.concatenate([a, b])
+    columns: dict[str, Any] = {name: np.concatenate([getattr(train, name), getattr(val, name)]) for name in ("keys", "ids", "owners", "views")}
+    for name in OPTIONAL_COUNTS:
+        columns[name] = joined([(getattr(labels, name), len(labels)) for labels in (train, val)])
+    return Labels(**columns)
 
-    return Labels(**{name: both(name) for name in ("keys", "ids", "owners", *COUNTS)})
+
+def _kept(columns: Mapping[str, Counts], keep: np.ndarray) -> dict[str, Counts]:
+    """The counts of the pictures that stay; a count that is known for none of them is left out."""
+    return {name: kept for name, column in columns.items() if (kept := column[keep]) is not None}
 
 
 def _table_1(before: CountTables, after: CountTables) -> Table1:
@@ -103,16 +108,17 @@ def _table_1(before: CountTables, after: CountTables) -> Table1:
             after=CutSummary.model_validate(after.table_1[name]),
         )
         for name, row in before.table_1.items()
+        if name in after.table_1
     ]
     return Table1(outlier_sd=printed.OUTLIER_SD, num_before=before.num_pictures, num_after=after.num_pictures, rows=tuple(rows))
 
 
-def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray, before: CountTables, after: CountTables) -> Table2:
+def _table_2(columns: Mapping[str, Counts], keep: np.ndarray, before: CountTables, after: CountTables) -> Table2:
     def row(pair: str) -> Table2Row:
         first, second = pair.split()
 
-        def spearman(rows: slice | np.ndarray, pearson: float | None) -> float | None:
-            return None if pearson is None else metrics.spearman(columns[first][rows], columns[second][rows])  # None: one does not vary
+        def spearman(of: Mapping[str, Counts], pearson: float | None) -> float | None:
+            return None if pearson is None else metrics.spearman(*both_known(of[first], of[second]))  # None: one does not vary
 
         return Table2Row(
             first=first,
@@ -120,16 +126,19 @@ def _table_2(columns: Mapping[str, np.ndarray], keep: np.ndarray, before: CountT
             paper=printed.TABLE_2[pair],
             pearson_before=before.table_2[pair],
             pearson_after=after.table_2[pair],
-            spearman_before=spearman(slice(None), before.table_2[pair]),
-            spearman_after=spearman(keep, after.table_2[pair]),
+            spearman_before=spearman(columns, before.table_2[pair]),
+            spearman_after=spearman(kept, after.table_2[pair]),
         )
 
-    return Table2(rows=tuple(row(pair) for pair in before.table_2))
+    kept = _kept(columns, keep)
+    return Table2(rows=tuple(row(pair) for pair in before.table_2 if pair in after.table_2))
 
 
 def _figure_1(train: Labels) -> Figure1:
+    known = {name: dict(zip(*(of.tolist() for of in train.counted(name)), strict=True)) for name in COUNTS}
+
     def picture(row: int) -> PictureCounts:
-        counts = {name: None if (column := getattr(train, name)) is None else int(column[row]) for name in COUNTS}
+        counts = {name: of.get(row) for name, of in known.items()}
         return PictureCounts.model_validate({"key": str(train.keys[row]), "id": str(train.ids[row]), **counts})
 
     mean = float(train.views.mean())

@@ -44,6 +44,26 @@ class TrialFolder:
         return self.path / "checkpoint.pt"
 
     @property
+    def checkpoint_before(self) -> Path:
+        """The one before, for where the last is damaged."""
+        return self.path / "checkpoint.before.pt"
+
+    @property
+    def rungs(self) -> Path:
+        """`TrialRungs`."""
+        return self.path / "rungs.json"
+
+    @property
+    def worker(self) -> Path:
+        """`TrialWorker`."""
+        return self.path / "worker.json"
+
+    @property
+    def seen(self) -> Path:
+        """`TrialSeen`."""
+        return self.path / ".seen.json"
+
+    @property
     def model(self) -> Path:
         """The finished weights."""
         return self.path / "model.safetensors"
@@ -96,9 +116,24 @@ class SweepFolder:
         return self.path / "sweep.json"
 
     @property
+    def plan(self) -> Path:
+        """`PlannedWork`."""
+        return self.path / "plan.json"
+
+    @property
     def journal(self) -> Path:
         """Optuna's storage, where no database was named."""
         return self.path / "study.journal"
+
+    @property
+    def taken(self) -> Path:
+        """`TakenPoints`."""
+        return self.path / "from.json"
+
+    @property
+    def taken_trials(self) -> Path:
+        """What finished trials of another sweep left, by their keys there, of those that are taken over."""
+        return self.path / "from"
 
     @property
     def finished(self) -> Path:
@@ -116,9 +151,34 @@ class SweepFolder:
         return self.path / ".lock"
 
     @property
+    def stopping(self) -> Path:
+        """There while the sweep is being stopped: trials under way write what they have, and end."""
+        return self.path / "stopping"
+
+    @property
+    def progress(self) -> Path:
+        """`Progress`."""
+        return self.path / ".progress.json"  # hidden from what is projected: it changes all the time
+
+    @property
+    def damaged(self) -> Path:
+        """What `peoria check --repair` moved aside."""
+        return self.path / "damaged"
+
+    @property
     def tune(self) -> Path:
         """Ray Tune's own files, emptied before and after."""
         return self.path / "tune"
+
+    @property
+    def ray_log(self) -> Path:
+        """What Ray itself has to say: its warnings and tracebacks."""
+        return self.path / "ray.log"
+
+    @property
+    def library_log(self) -> Path:
+        """What MLflow, torch and others had to say in the process of the sweep."""
+        return self.path / "libraries.log"
 
     @property
     def baselines_done(self) -> Path:
@@ -129,6 +189,11 @@ class SweepFolder:
     def test_scores(self) -> Path:
         """What the one opening of test found, see `verdict.scores`."""
         return self.path / "report" / "test_scores.npz"
+
+    @property
+    def opening(self) -> Path:
+        """`OpeningIntent`."""
+        return self.path / "report" / "opening.json"
 
     @property
     def verdict(self) -> Path:
@@ -144,6 +209,21 @@ class SweepFolder:
     def report_run(self) -> Path:
         """`ReportRun`."""
         return self.path / "report" / "run.json"
+
+    @property
+    def predictions(self) -> Path:
+        """A table of the test pictures that were opened, each with its counts and its score."""
+        return self.path / "report" / "predictions.csv"
+
+    @property
+    def contact_sheet(self) -> Path:
+        """The report's contact sheets as one picture."""
+        return self.path / "report" / "contact_sheet.jpg"
+
+    @property
+    def report_files(self) -> tuple[Path, ...]:
+        """What a report leaves for people and other programs."""
+        return (self.verdict, self.page, self.report_run, self.predictions, self.contact_sheet)
 
     def trial(self, key: str) -> TrialFolder:
         return TrialFolder(self.path / "trials" / key)

@@ -16,7 +16,7 @@ class TrialRecord:
     key: str
     label: str
     purpose: Purpose
-    of: str | None  # of a follow-up: the winner whose settings it has
+    of: str | None  # of a follow-up: the searched trial whose settings it has
     config: TrialConfig
     status: Literal["running"] | TrialStatus
     objective: float | None
@@ -25,6 +25,7 @@ class TrialRecord:
     started_at: float  # unix seconds
     ended_at: float | None
     folder: TrialFolder
+    pictures: int = 0  # seen by its end, `TrialOutcome.pictures`; 0 of one that has not ended
 
     def points(self) -> list[tuple[int, dict[str, float]]]:
         return read_points(self.folder.points)
@@ -46,6 +47,7 @@ def read_trial(folder: TrialFolder) -> TrialRecord:
         objective=None if outcome is None else outcome.objective,
         metrics={} if outcome is None else outcome.metrics,
         error=None if outcome is None else outcome.error,
+        pictures=0 if outcome is None else outcome.pictures,
         started_at=start.started_at,
         ended_at=None if outcome is None else outcome.ended_at,
         folder=folder,

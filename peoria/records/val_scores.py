@@ -1,5 +1,6 @@
 """The scores of every val picture, as a trial or a baseline leaves them: intervals and new metrics then need no retraining."""
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,14 +20,15 @@ class ValScores:
     views: np.ndarray  # float64 [N]
     favorites: np.ndarray  # float64 [N]
 
-    def write(self, path: Path) -> None:
-        """Whole or not at all; one array where both scores are the same."""
+    def write(self, path: Path) -> str:
+        """Whole or not at all; one array where both scores are the same. Returns the file's sha256, hex."""
         buffer = io.BytesIO()
         if self.favorites is self.views:
             np.savez(buffer, keys=self.keys, scores=self.views)
         else:
             np.savez(buffer, keys=self.keys, views=self.views, favorites=self.favorites)
         write_atomic(path, buffer.getvalue())
+        return hashlib.sha256(buffer.getbuffer()).hexdigest()
 
     @classmethod
     def read(cls, path: Path) -> "ValScores":

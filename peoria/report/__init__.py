@@ -1,1 +1,7 @@
 """What people read."""
+
+import sys
+
+from peoria.called import CalledPackage
+
+sys.modules[__name__].__class__ = CalledPackage

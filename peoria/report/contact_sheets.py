@@ -22,6 +22,7 @@ class SheetPicture:
     favorites: int | None
     by_score: float  # its place by score among the test pictures, in percent from the bottom
     by_views: float  # likewise by views
+    moved: str | None = None  # a data address: the picture under a map of what moved its score; None where there is none
 
 
 @dataclass(frozen=True)
@@ -33,24 +34,34 @@ class Sheet:
     pictures: tuple[SheetPicture, ...]
 
 
-def sheets(score: np.ndarray, labels: Labels, rows: Mapping[str, np.ndarray], pictures: Mapping[str, np.ndarray]) -> list[Sheet]:
-    """What a page shows. ``score`` is [N]; ``rows`` and ``pictures`` are by sheet, int64 [K] and uint8 [K, H, W, 3]."""
+def sheets(
+    score: np.ndarray,
+    labels: Labels,
+    rows: Mapping[str, np.ndarray],
+    pictures: Mapping[str, np.ndarray],
+    moved: Mapping[str, np.ndarray] | None = None,
+) -> list[Sheet]:
+    """What a page shows. ``score`` is [N]; the others are by sheet: ``rows`` int64 [K], ``pictures`` and ``moved`` uint8 [K, H, W, 3], the latter the
+    same pictures under maps of what moved their scores, where there are any."""
     from scipy.stats import rankdata
 
     by_score, by_views = (100 * (rankdata(values) - 0.5) / len(labels) for values in (score, labels.views))
 
-    def shown(row: int, picture: np.ndarray) -> SheetPicture:
+    known = dict(zip(*(of.tolist() for of in labels.counted("favorites")), strict=True))
+
+    def shown(row: int, picture: np.ndarray, under: np.ndarray | None) -> SheetPicture:
         return SheetPicture(
             image=data_address(picture),
             id=str(labels.ids[row]),
             views=int(labels.views[row]),
-            favorites=None if labels.favorites is None else int(labels.favorites[row]),
+            favorites=known.get(row),
             by_score=round(float(by_score[row]), 1),
             by_views=round(float(by_views[row]), 1),
+            moved=None if under is None else data_address(under),
         )
 
     return [
-        Sheet(name, title, tuple(shown(row, picture) for row, picture in zip(rows[name].tolist(), pictures[name], strict=True)))
+        Sheet(name, title, tuple(map(shown, rows[name].tolist(), pictures[name], (moved or {}).get(name, [None] * len(rows[name])))))
         for name, title in SHEETS.items()
     ]
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from peoria.report.svg import Axis, Mark, Place, Plot, Reference, Row, Strip, Tick, plot, strip
-from peoria.verdict.schema import Judgement, Kind, Measure, Predictor, Target, TargetVerdict, Verdict
-from peoria.verdict.sentences import TARGETS, estimate, number, percent
+from peoria.verdict.schema import Answer, Judgement, Kind, Measure, Predictor, Target, TargetVerdict, Verdict
 from peoria.verdict.values import Interval
+from peoria.verdict.words import TARGETS, estimate, number, percent
+from shards.words import counted
 
-MARKS = {True: ("yes", "✓"), False: ("not shown", "✗"), None: ("cannot tell", "?")}
+MARKS: dict[Answer, tuple[str, str]] = {"shown": ("yes", "✓"), "smaller": ("small", "✗"), "undecided": ("not decided", "?")}
 KINDS: dict[Kind, str] = {
     "recipe": "recipe",
     "shipped": "as shipped",
@@ -23,11 +25,18 @@ Columns = Mapping[Measure, tuple[str, float]]  # measure → (name of the column
 COLUMNS: Columns = {
     "rho_views": ("ρ views", 0.0),
     "gini_fav": ("Gini favourites", 0.0),
-    "rho_given_age": ("ρ views given age", 0.0),
-    "pair_accuracy": ("pairs of one owner, views", 0.5),
+    "rho_given_context": ("ρ views given context", 0.0),
+    "pair_share": ("pairs of one owner, views", 0.5),
 }
-MORE_COLUMNS: Columns = {"fav_given_age": ("ρ favourites given age", 0.0), "fav_pair_accuracy": ("pairs of one owner, favourites", 0.5)}
-PAIRS = ("pair_accuracy", "fav_pair_accuracy")
+MORE_COLUMNS: Columns = {
+    "pair_accuracy": ("pairs beyond context, views", 0.5),
+    "rho_neighbours": ("ρ views against neighbours", 0.0),
+    "fav_given_context": ("ρ favourites given context", 0.0),
+    "fav_pair_share": ("pairs of one owner, favourites", 0.5),
+    "fav_pair_accuracy": ("pairs beyond context, favourites", 0.5),
+    "fav_neighbours": ("ρ favourites against neighbours", 0.0),
+}
+PAIRS = ("pair_accuracy", "fav_pair_accuracy", "pair_share", "fav_pair_share")
 FAR_CEILING = 2.0  # times the highest interval: a ceiling above would leave the intervals no room
 
 
@@ -62,7 +71,7 @@ class Card:
 
     name: str
     symbol: str
-    winner: str  # label of the judged predictor
+    winner: str  # what was judged
     lines: tuple[CardLine, ...]
     chance: float  # its place
 
@@ -87,6 +96,8 @@ class Cell:
     text: str
     at: Place | None
     holm: float | None  # p-value of a single trial
+    holm_is_floor: bool  # whether it may be less, which the resamples cannot tell
+    against: bool  # whether the whole interval lies below chance
 
 
 @dataclass(frozen=True)
@@ -144,10 +155,10 @@ class LossTable:
     rows: tuple[LossRow, ...]
 
 
-def cards(judged: Judgement) -> list[Card]:
-    """One for each target."""
+def cards(judged: Judgement, stories: Mapping[Target, str] = MappingProxyType({})) -> list[Card]:
+    """One for each target; under each name what was judged, by its story where there is one."""
     labels = {predictor.name: predictor.label for predictor in judged.predictors}
-    return [_card(target, found, labels[found.predictor]) for target, found in judged.targets.known]
+    return [_card(target, found, stories.get(target, labels[found.predictor])) for target, found in judged.targets.known]
 
 
 def _card(target: Target, judged: TargetVerdict, winner: str) -> Card:
@@ -157,7 +168,7 @@ def _card(target: Target, judged: TargetVerdict, winner: str) -> Card:
     axis = Axis.around([0.0, *(value for found, smallest in drawn for value in (found.low, found.high, -smallest, smallest))])
     lines = []
     for line in judged.lines:
-        word, sign = MARKS[line.claim]
+        word, sign = MARKS[line.answer]
         said, smallest, after = line.text.partition("Smallest ")
         lead, colon, rest = said.partition(": ")
         placed = tuple(_placed(axis, row) for row in rows[line.key])
@@ -169,16 +180,28 @@ def _evidence(line: str, judged: TargetVerdict, symbol: str) -> list[Evidence]:
     """What a line rests on. Pairs are drawn as 2·share − 1, so that half of them in the right order lies at 0 and all of them at 1."""
     smallest = judged.detectable
     if line == "deep":
-        label = f"{symbol} more than {judged.deep.label if judged.deep else 'a cheap one'}"
-        return [_gain(label, judged.deep.difference if judged.deep else None, smallest.deep)]
+        deep = judged.deep
+        if deep is None:
+            return [_gain(f"{symbol} more than a cheap one", None, None)]
+        rows = [_gain("more, given context", deep.given_context, None)] if deep.given_context else []
+        if deep.within_owner is not None:
+            rows.append(replace(_gain("more pairs in order", _doubled(deep.within_owner), None), text=estimate(deep.within_owner, sign=True)))
+        rows += [_gain("more, against neighbours", deep.neighbours, None)] if deep.neighbours else []
+        return [_gain(f"{symbol} more than {deep.label}", deep.difference, smallest.deep), *rows]
     if line == "context":
         return [_gain(f"{symbol} gained with the image", judged.context.difference if judged.context else None, smallest.context)]
     rows = [Evidence(f"{symbol}, all pictures", estimate(judged.pooled), judged.pooled, smallest.pooled)]
-    age, pairs = judged.given_age, judged.within_owner
-    rows.append(Evidence("ρ given upload age", *(() if age is None else (estimate(age), age, smallest.given_age or 0.0))))
+    given, pairs, near = judged.given_context, judged.within_owner, judged.neighbours
+    rows.append(Evidence("ρ given context", *(() if given is None else (estimate(given), given, smallest.given_context or 0.0))))
     doubled = pairs and Interval(value=2 * pairs.value - 1, low=2 * pairs.low - 1, high=2 * pairs.high - 1)
-    rows.append(Evidence("pairs of one owner", *(() if pairs is None else (percent(pairs), doubled, 2 * (smallest.within_owner or 0.0)))))
+    rows.append(Evidence("pairs beyond context", *(() if pairs is None else (percent(pairs), doubled, 2 * (smallest.within_owner or 0.0)))))
+    rows.append(Evidence("ρ against neighbours", *(() if near is None else (estimate(near), near, smallest.neighbours or 0.0))))
     return rows
+
+
+def _doubled(gain: Interval) -> Interval:
+    """A gain in the share of pairs, on the scale of 2·share − 1."""
+    return Interval(value=2 * gain.value, low=2 * gain.low, high=2 * gain.high)
 
 
 def _gain(label: str, found: Interval | None, smallest: float | None) -> Evidence:
@@ -195,12 +218,14 @@ def leader_board(judged: Judgement, columns: Columns, ceilings: Mapping[Measure,
     """Those of ``columns`` that some predictor has."""
     heads = tuple(_column(key, name, chance, judged.predictors, ceilings.get(key)) for key, (name, chance) in columns.items())
     heads = tuple(head for head in heads if any(predictor.measure(head.key) for predictor in judged.predictors))
-    holm = {(TARGETS[target].pooled, single.name): single.p_holm for target, found in judged.targets.known for single in found.single_trials}
+    holm = {(TARGETS[target].pooled, single.name): single for target, found in judged.targets.known for single in found.single_trials}
 
     def cell(head: Column, predictor: Predictor) -> Cell:
         found = predictor.measure(head.key)
         text = "ranks nothing" if found is None else said(head.key, found)
-        return Cell(head.name, text, head.axis.place(found) if found else None, holm.get((head.key, predictor.name)))
+        against = found is not None and found.high < columns[head.key][1]
+        single, at = holm.get((head.key, predictor.name)), head.axis.place(found) if found else None
+        return Cell(head.name, text, at, single.p_holm if single else None, single is not None and single.p_is_floor, against)
 
     rows = (BoardRow(p.label, p.kind, KINDS[p.kind], tuple(cell(head, p) for head in heads)) for p in judged.predictors)
     return Board(heads, tuple(rows))
@@ -225,7 +250,7 @@ def differences(judged: Judgement) -> list[Differences]:
     found = []
     for target, of in judged.targets.known:
         names = TARGETS[target]
-        rows = [Row(d.label, d.kind, estimate(d.difference, sign=True), d.difference, note=f"p {p_text(d.p)}") for d in of.differences]
+        rows = [Row(d.label, d.kind, estimate(d.difference, sign=True), d.difference, note=f"p {p_text(d.p, d.p_is_floor)}") for d in of.differences]
         if rows:
             found.append(Differences(names.name, names.symbol, labels[of.predictor], strip(rows)))
     return found
@@ -242,7 +267,7 @@ def selection(verdict: Verdict) -> Curse | None:
         rows.append(Row("test: the same weights", "shipped", estimate(shipped.rho_views), shipped.rho_views))
     again = judged is not None and judged.kind == "recipe"
     if judged is not None and again and judged.rho_views is not None:
-        label = f"test: the same settings, {len(found.seeds)} fresh seeds"
+        label = f"test: the same settings, {counted(len(found.seeds), 'fresh seed')}"
         rows.append(Row(label, "recipe", estimate(judged.rho_views), judged.rho_views, found.seeds))
     luck = Reference(found.luck, "luck", f"luck: the best of {found.num_trials} without skill, on average")
     x, y = Axis(1.0, float(max(2, len(found.curve)))), Axis.around([0.0, *found.curve, found.luck])
@@ -270,5 +295,6 @@ def loss_table(predictors: Sequence[Predictor]) -> LossTable:
     return LossTable(tuple(sorted({key for row in rows for key in row.losses})), tuple(rows))
 
 
-def p_text(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def p_text(p: float, is_floor: bool = False) -> str:
+    """``≤`` where it is the least that the resamples can show: it may be less, which they cannot tell."""
+    return f"≤ {max(p, 0.001):.3f}" if is_floor else "< 0.001" if p < 0.001 else f"{p:.3f}"

@@ -3,18 +3,22 @@
 Everything that the page shows is in its arguments; the same arguments give the same bytes.
 """
 
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from peoria.borders import shown
 from peoria.records.schema import BaselineRecord, ReportRun, SweepRecord
 from peoria.report import leaderboard, paper_charts, question_charts, search_charts
 from peoria.report.contact_sheets import Sheet
+from peoria.report.plan_outcome import PlanOutcome
 from peoria.report.search_charts import TrialCurve
+from peoria.report.winners import stories, winner_names
+from peoria.verdict.question_sentences import said_of_calibration, said_of_months
 from peoria.verdict.schema import ChosenTrial, Judgement, Verdict
-from peoria.verdict.sentences import TARGETS, chosen, estimate, number, percent, said_of_calibration, said_of_months
+from peoria.verdict.sentences import chosen
+from peoria.verdict.words import TARGETS, estimate, number, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -40,9 +44,17 @@ def render_report(
     baselines: Sequence[BaselineRecord],
     run: ReportRun,
     contact: Sequence[Sheet],
+    plan: PlanOutcome | None = None,
+    links: Mapping[str, str] | None = None,
 ) -> str:
-    """One HTML document without any reference to the outside."""
-    assert all(picture.image.startswith(IMAGE) for sheet in contact for picture in sheet.pictures)
+    """One HTML document that loads nothing from outside.
+
+    Args:
+        links: to the runs in MLflow by the key of their trial, "" of the sweep's own; None where MLflow is no server.
+    """
+    told_of = stories(verdict)
+    verdict = winner_names(verdict)
+    assert all(image.startswith(IMAGE) for sheet in contact for picture in sheet.pictures for image in (picture.image, picture.moved or IMAGE))
     questions, winner, key, paper = verdict.questions, verdict.winners.views.key, f"val/{sweep.objective}", verdict.paper
     noise = questions.count_noise.views
     page = _environment().get_template("report.html.j2").render(
@@ -50,17 +62,20 @@ def render_report(
         test=verdict.test,
         questions=questions,
         sweep=sweep,
-        run=run.model_dump(mode="json"),
+        run=flat(run.model_dump(mode="json", exclude={"environment"})),  # which is the sweep's, and told there
         contact=contact,
+        plan=plan,
+        links=links,
         winner=verdict.winners.views,
         chosen=chosen(verdict.winners),
         key=key,
-        cards=leaderboard.cards(verdict),
+        cards=leaderboard.cards(verdict, told_of),
         board=leaderboard.leader_board(verdict, leaderboard.COLUMNS, {"rho_views": noise.ceiling.value} if noise and noise.ceiling else {}),
         more_board=leaderboard.leader_board(verdict, leaderboard.MORE_COLUMNS, {}),
         differences=leaderboard.differences(verdict),
         curse=leaderboard.selection(verdict),
         losses=leaderboard.loss_table(verdict.predictors),
+        definition=flat(sweep.definition),
         objective=search_charts.objective_chart(key, curves, baselines, sweep.se_objective, winner),
         train_losses=search_charts.train_charts(curves, winner),
         trials=search_charts.trial_rows(key, curves, winner),
@@ -101,7 +116,7 @@ def render_table(judged: Judgement, width: int) -> "Table":
     found = [(key, name) for key, (name, _) in TERMINAL_COLUMNS.items() if any(p.measure(key) for p in judged.predictors)]
     columns = dict(found[: max(1, (width - NAME_WIDTH) // CELL_WIDTH)])
     title = f"Test split, {judged.test.num_pictures:,} pictures, 95 % intervals over owners"
-    judged_of = [f"winner for {TARGETS[target].popularity} (highest last val/{TARGETS[target].pooled})" for target, _ in judged.targets.known]
+    judged_of = [f"winner for {TARGETS[target].popularity} (by val/{TARGETS[target].pooled})" for target, _ in judged.targets.known]
     table = Table(title=title, title_justify="left", caption=f"bold: what is judged of the {' and the '.join(judged_of)}", caption_justify="left")
     table.add_column("predictor", min_width=NAME_WIDTH // 2)
     for name in columns.values():
@@ -111,7 +126,9 @@ def render_table(judged: Judgement, width: int) -> "Table":
         measured = {key: predictor.measure(key) for key in columns}
         if any(measured.values()):
             cells = [leaderboard.said(key, found) if found else "" for key, found in measured.items()]
-            table.add_row(Text(predictor.label), *(Text(cell) for cell in cells), style="bold" if predictor.name in winners else "")
+            table.add_row(
+                Text(shown(predictor.label, lines=False)), *(Text(cell) for cell in cells), style="bold" if predictor.name in winners else ""
+            )
     return table
 
 
@@ -134,8 +151,19 @@ def tied(text: str) -> str:
     return re.sub(r"(?<=[ρGi]) (?=[+−]?\d)|(?<=ρ) (?== )|(?<==) (?=[−\d])|(?<=[\d%]) (?=[%\[])|(?<=\d,) (?=[+−]?\d)|(?<=×) (?=\d)", "\u00a0", text)
 
 
-def pretty(value: object) -> str:
-    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+def flat(value: object, name: str = "") -> list[tuple[str, str]]:
+    """Nested settings as rows: ("space.learning_rate.low", "0.0001"); a list of plain values in one row."""
+    if isinstance(value, dict):
+        return [row for key in sorted(value) for row in flat(value[key], f"{name}.{key}".lstrip("."))]
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        return [row for k, item in enumerate(value, start=1) for row in flat(item, f"{name} {k}")]
+    if isinstance(value, list):
+        return [(name, ", ".join(_plainly(item) for item in value) or "none")]
+    return [(name, _plainly(value))]
+
+
+def _plainly(value: object) -> str:
+    return "none" if value is None else "yes" if value is True else "no" if value is False else str(value) or "none"
 
 
 def whole(value: int) -> str:
@@ -153,7 +181,6 @@ def _environment() -> "Environment":
         "p": leaderboard.p_text,
         "plain": plain,
         "compact": compact,
-        "json": pretty,
         "tied": tied,
         "whole": whole,
     }

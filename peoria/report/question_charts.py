@@ -11,15 +11,14 @@ from peoria.verdict.answers import (
     Leak,
     LearningCurve,
     Noise,
-    OnTopOfContext,
     Questions,
     TimeSplit,
     UpperEnd,
     WithinMonths,
 )
 from peoria.verdict.schema import Target
-from peoria.verdict.sentences import TARGETS, estimate
 from peoria.verdict.values import Interval
+from peoria.verdict.words import TARGETS, estimate
 
 DECILES = [(float(k), str(k)) for k in range(1, 11)]
 MOST_MONTHS = 5  # named along an axis
@@ -35,7 +34,6 @@ class QuestionCharts:
     learning_curve: Plot | None  # a reference: the most that counting noise leaves
     leak: Strip | None
     time: Strip | None
-    on_top_of_context: Strip | None
     noise: Strip | None
     count_noise: Strip | None
     content: Strip | None
@@ -49,7 +47,6 @@ def charts(questions: Questions) -> QuestionCharts:
         learning_curve=growth(questions.learning_curve, questions.count_noise.views),
         leak=leak(questions.leak),
         time=later(questions.time),
-        on_top_of_context=context(questions.on_top_of_context),
         noise=noise(questions.noise),
         count_noise=count_noise(questions.count_noise),
         content=content(questions.content),
@@ -132,23 +129,10 @@ def later(found: TimeSplit | None) -> Strip | None:
         return None
     rows = [
         _row(f"trained before {found.cutoff} only", found.past, "trivial"),
+        _row("as many pictures of any time", found.control, "combined"),
+        _row("past less as many of any time", found.difference, "ink", sign=True),
         _row("trained on all of train", found.all, "recipe"),
-        _row("difference", found.difference, "ink", sign=True),
     ]
-    return strip(rows)
-
-
-def context(found: OnTopOfContext | None) -> Strip | None:
-    if found is None:
-        return None
-    rows = [
-        _row("context alone", found.rho_context, "context"),
-        _row("image alone", found.rho_image, "shipped"),
-        _row("both", found.rho_both, "combined"),
-        _row("both less context", found.difference, "ink", sign=True),
-    ]
-    if found.image_given_context is not None:
-        rows.append(_row("image, given the context", found.image_given_context, "ink"))
     return strip(rows)
 
 
@@ -165,7 +149,7 @@ def count_noise(found: CountNoises) -> Strip | None:
     """Rows of the targets whose ceiling is known."""
     known: tuple[tuple[Target, CountNoise | None], ...] = (("views", found.views), ("favorites", found.favorites))
     ceilings = [(TARGETS[target].name.lower(), of.ceiling) for target, of in known if of is not None and of.ceiling is not None]
-    rows = [_row(f"most that any score can reach, {name}", ceiling, "oracle") for name, ceiling in ceilings]
+    rows = [_row(f"most that Poisson counting leaves, {name}", ceiling, "oracle") for name, ceiling in ceilings]
     return strip(rows, others=(1.0,)) if rows else None
 
 

@@ -11,8 +11,8 @@ from peoria.report.svg import Axis, Drawn, Mark, Plot, Reference, Scale, Tick, c
 from peoria.stats import metrics
 from peoria.stats.metrics import Floats
 
-STATUSES = ("done", "pruned", "diverged", "failed", "running")
-ENDS = {"done": "done", "diverged": "broken", "failed": "broken"}  # how a dot shows that a trial ended; any other was stopped
+STATUSES = ("done", "pruned", "diverged", "failed", "infeasible", "running")
+ENDS = {"done": "done", "diverged": "broken", "failed": "broken", "infeasible": "broken"}  # how a dot shows that a trial ended; any other was stopped
 NUM_REFERENCES = 6  # colours of horizontal lines that the style sheet has
 SETTINGS = {"learning_rate": "learning rate", "head_multiplier": "head multiplier", "outlier_sd": "outlier cut (sd)"}
 NO_CUT = "no cut"
@@ -129,7 +129,7 @@ def objective_chart(key: str, curves: Sequence[TrialCurve], baselines: Sequence[
     if num and se:
         luck = round(metrics.expected_best_of(num, se), 4)
         references.append(Reference(luck, "luck", f"luck: the best of {num} trials without skill, on average"))
-    return curve_chart(lines_of(curves, key, winner), references, log=False)
+    return curve_chart(lines_of(curves, key, winner, ends=True), references, log=False)
 
 
 def train_charts(curves: Sequence[TrialCurve], winner: str | None) -> list[TaskPlot]:
@@ -141,13 +141,25 @@ def train_charts(curves: Sequence[TrialCurve], winner: str | None) -> list[TaskP
     return [chart for chart in found if chart.plot.marks]
 
 
-def lines_of(curves: Sequence[TrialCurve], metric: str, winner: str | None) -> list[Mark]:
-    """Curves of one metric, the winner's last, so that it lies on top; what was trained after the search is left out."""
+def lines_of(curves: Sequence[TrialCurve], metric: str, winner: str | None, ends: bool = False) -> list[Mark]:
+    """Curves of one metric, the winner's last, so that it lies on top; what was trained after the search is left out.
+
+    Args:
+        ends: a dot where a trial was stopped or broke off, without which one that was evaluated once would be a single pixel.
+    """
+    lines, dots = [], []
     shown = [curve for curve in curves if not curve.is_follow_up]
-    return [
-        Mark("line", curve.values(metric), f"{role_of(curve, winner)} {status_of(curve)}", f"{curve.label} ({curve.status})")
-        for curve in sorted(shown, key=lambda curve: (curve.key == winner, curve.purpose == "paper", curve.key))
-    ]
+    for curve in sorted(shown, key=lambda curve: (curve.key == winner, curve.purpose == "paper", curve.key)):
+        values, label = curve.values(metric), f"{curve.label} ({curve.status})"
+        marked = ends and values and status_of(curve) != "done"
+        if marked:
+            role = ENDS.get(curve.status, "stopped")
+            dots.append(Mark("dots", values[-1:], f"dot {role}", label if len(values) == 1 else ""))
+        if not marked or len(values) > 1:
+            lines.append(Mark("line", values, f"{role_of(curve, winner)} {status_of(curve)}", label))
+    stopped = [dot.points[0] for dot in dots if dot.role == "dot stopped"]
+    holes = [Mark("dots", stopped, "dot hole")] if stopped else []
+    return [*lines[:-1], *dots, *holes, *lines[-1:]]
 
 
 def role_of(curve: TrialCurve, winner: str | None) -> str:

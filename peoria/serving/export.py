@@ -1,86 +1,65 @@
-"""A sweep's model as safetensors with a card."""
+"""A sweep's model as files for others: weights, a program that is whole, and their cards."""
 
-import json
-import shutil
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from peoria.config.trial import TrialConfig
-from peoria.records.schema import Environment, ModelCard, SweepRecord
-from peoria.records.selection import said
-from peoria.records.trials import TrialRecord
-from peoria.serving.predict import winner_for_views
+from peoria.errors import PeoriaError, RecordError
+from peoria.serving.card import Described, ExportedModel
+from peoria.serving.scorer import WinnerTarget
 from peoria.training.checkpoint import load_model
-from peoria.verdict.schema import Verdict
-from peoria.verdict.sentences import FROZEN, all_said
 from shards.files import write_atomic
 
-
-def export(home: Path, name: str, out: Path) -> list[Path]:
-    """The weights (safetensors) of the winner for views, its card for machines (model.json) and for people (README.md)."""
-    folder, sweep, winner = winner_for_views(home, name)
-    _, card = load_model(winner.folder)  # what cannot be loaded is not handed on
-    verdict = Verdict.read(folder.verdict) if folder.verdict.exists() else None
-    if verdict is not None and verdict.winners.views.key != winner.key:
-        verdict = None  # the sweep went on and another trial won: it has not been judged yet
-    out.mkdir(parents=True, exist_ok=True)
-    files = [winner.folder.model, winner.folder.model_card]
-    for file in files:
-        shutil.copyfile(file, out / file.name)
-    readme = out / "README.md"
-    write_atomic(readme, model_card(sweep, winner, card, verdict).encode())
-    return [*(out / file.name for file in files), readme]
+FILES = {"safetensors": "model.safetensors", "torch": "model.pt2", "onnx": "model.onnx"}
+EXACT_AND_CHEAP = ("safetensors", "torch")
+CARD, README = "model.json", "README.md"
 
 
-def model_card(sweep: SweepRecord, winner: TrialRecord, card: ModelCard, verdict: Verdict | None) -> str:
-    config, task = card.config, card.task
-    control = f" (control {card.control}: its counts were reassigned; not a model of anything)" if card.control else ""
-    units = {
-        "regression": f"one output; `task.scale` in model.json turns it into {task['target']}",
-        "classification": f"two outputs; the softmax of the second is the probability of {task['target']} >= 1",
-        "hybrid": f"one output; `task.scale` in model.json turns it into the bin of {task['target']}, 0 for the least popular",
-    }
-    judged = all_said(verdict) if verdict is not None else ["not yet judged on a test split (`peoria report`)"]
-    lines = [
-        f"# {sweep.name}, trial {winner.key}, {said('views', winner.metrics)}",
-        "",
-        f"Network `{config.net}`, head `{config.head}`, task `{config.task}`, trained on {card.num_kept:,} pictures{_which(sweep, config)}.",
-        *([FROZEN] if config.trunk == "frozen" else []),
-        "",
-        "## Input and output",
-        "",
-        f"Pictures are made upright, their short side scaled to 256, cropped to 256×256 in the centre, then 227×227. {card.preprocessing}",
-        "",
-        f"Output: {units.get(config.task, config.task)}.",
-        "",
-        "## How good it is",
-        "",
-        *(f"- {line}" for line in judged),
-        "",
-        "## Limits",
-        "",
-        "A score ranks pictures of the kind it was trained on. It says nothing of a single picture's worth, and what it credits to a picture can be",
-        "its owner's fame or its age, unless the lines above say otherwise.",
-        "",
-        "## Identity",
-        "",
-        f"- data `{card.identity}`{control}",
-        f"- code {_code(sweep.environment)}",
-        f"- starting weights {card.weights['source'] if card.weights else 'random'}",
-        f"- settings `{json.dumps(config.model_dump(mode='json'), sort_keys=True)}`",
-        "",
-    ]
-    return "\n".join(lines)
+def export(home: Path, name: str, out: Path, target: WinnerTarget = "views", formats: Sequence[str] = EXACT_AND_CHEAP) -> list[Path]:
+    """The winner for a target in some of `FILES`, each compared with the net's own scores, its card for machines (model.json) and for people
+    (README.md).
+
+    Raises:
+        ReportError: no such sweep, or it has no winner for this target, or none yet.
+        RecordError: its model or its scores are not there, or damaged.
+        PeoriaError: a format that is not known, that this net cannot have, or that would not be exact.
+    """
+    if not formats or (unknown := [form for form in formats if form not in FILES]):
+        raise PeoriaError(f"--format: {', '.join(map(repr, unknown)) if formats else 'none'}; {', '.join(FILES)}")
+    formats = tuple(form for form in FILES if form in formats)
+    described = Described.of(home, name, target)
+    data = written(described, formats)
+    files = {FILES[form]: hashlib.sha256(content).hexdigest() for form, content in data.items()}
+    _remove_others(out, described.card)
+    for form, content in data.items():
+        write_atomic(out / FILES[form], content)
+    import torch
+
+    described.card.model_copy(update={"files": files, "torch": torch.__version__}).write(out / CARD)
+    write_atomic(out / README, described.readme(formats).encode())
+    return [*(out / FILES[form] for form in formats), out / CARD, out / README]
 
 
-def _code(environment: Environment) -> str:
-    """The commit; of code that was installed from a wheel, its version."""
-    if environment.git_commit is None:
-        return f"peoria {environment.versions.get('peoria', 'of an unknown version')}, not from a checkout"
-    return f"`{environment.git_commit}`{' with changes' if environment.git_dirty else ''}"
+def written(described: Described, formats: Sequence[str]) -> dict[str, bytes]:
+    """The files' bytes by format; raises as `export`, before anything is written."""
+    net, _ = load_model(described.winner.folder)  # what cannot be loaded is not handed on
+    data = {"safetensors": described.winner.folder.model.read_bytes()} if "safetensors" in formats else {}
+    if wanted := [form for form in formats if form != "safetensors"]:
+        from peoria.serving import program
+
+        traced = program.program_of(net, described.fitted, described.scores)
+        for form in wanted:
+            data[form] = program.as_torch(traced) if form == "torch" else program.as_onnx(traced)
+            program.refuse_other(form, data[form], net, described.fitted)
+    return data
 
 
-def _which(sweep: SweepRecord, config: TrialConfig) -> str:
-    """Of which pictures, and in which order, where that is not all of train in a new order each pass."""
-    parts = [f"of those with {sweep.where}" if sweep.where else "", f"the subset {config.subset}" if config.subset else ""]
-    parts.append("each pass in the same order" if config.order == "fixed" else "")
-    return "".join(f", {part}" for part in parts if part)
+def _remove_others(out: Path, card: ExportedModel) -> None:
+    """Files that an earlier export left of another model: they would lie beside a card that is not theirs."""
+    try:
+        before = ExportedModel.read_if_there(out / CARD)
+    except RecordError:
+        before = None  # not ours
+    if before is not None and before.model.model_sha256 != card.model.model_sha256:
+        for name in before.files.keys() & set(FILES.values()):
+            (out / name).unlink(missing_ok=True)

@@ -124,6 +124,12 @@ def over_seeds(samples: ArrayLike, seed: int = 0) -> Floats:
     return of_owners + of_seeds
 
 
+def seed_variance(samples: ArrayLike) -> float:
+    """The part of the variance of `over_seeds` that is the luck of the seeds, of samples [S, B]: that of their means over resamples, by S."""
+    samples = np.asarray(samples, np.float64)
+    return float(samples.mean(axis=1).var(ddof=1) / len(samples)) if len(samples) > 1 else 0.0
+
+
 def _draws(num_units: int, num_resamples: int, seed: int, chunk: int = CHUNK) -> Iterator[NDArray[np.int32]]:
     """Yields int32 [b, U]: how often each unit is among ``num_units`` units drawn with replacement."""
     rng = np.random.default_rng(seed)

@@ -41,6 +41,8 @@ class Clusters:
         owners whose pictures are alike. That is on the safe side.
         """
         squares = self.sizes**2
+        if not self.num:
+            return 0.0
         return float(squares.sum() ** 2 / (squares @ squares))
 
     def take(self, rows: ArrayLike) -> "Clusters":

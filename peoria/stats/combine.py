@@ -1,4 +1,4 @@
-"""Two scores of one picture, image and context, joined into one on val and judged on test."""
+"""Two scores of one picture, image and context, joined into one on val."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
-from peoria.stats.bootstrap import bootstrap_spearman
-from peoria.stats.clusters import Clusters
-from peoria.stats.confounds import bootstrap_given_age, given_age
-from peoria.stats.estimates import MIN_OWNERS, Estimate, Interval, Resampling
-from peoria.stats.metrics import Floats, rankable, spearman
-
-MIN_PICTURES = 100  # for a spline of 7 numbers
+from peoria.stats.metrics import Floats, rankable
 
 
 @dataclass(frozen=True)
@@ -47,73 +41,6 @@ def combine(image_val: ArrayLike, context_val: ArrayLike, y_val: ArrayLike) -> C
     x_context, x_image, target = (column - column.mean() for column in columns)
     weights, _ = nnls(np.stack([x_context, x_image], axis=1), target)
     return Combination(float(weights[0]), float(weights[1]), np.sort(context), np.sort(image))
-
-
-@dataclass(frozen=True)
-class Weights:
-    """What a `Combination` gives to the rank of each score."""
-
-    context: float
-    image: float
-
-
-@dataclass(frozen=True)
-class OnTopOfContext:
-    """Spearman's ρ with views on test, of context, of the image, and of both."""
-
-    num_val: int  # pictures
-    num_test: int
-    num_owners: int  # of test, as they are resampled
-    weights: Weights
-    rho_context: Interval
-    rho_image: Interval
-    rho_both: Interval
-    difference: Interval  # both less context
-    image_given_context: Interval | None  # None below 100 pictures
-    adds: bool  # of enough owners, and the difference is above 0 for sure
-
-
-def on_top_of_context(
-    image_val: ArrayLike,
-    context_val: ArrayLike,
-    views_val: ArrayLike,
-    image_test: ArrayLike,
-    context_test: ArrayLike,
-    views_test: ArrayLike,
-    clusters_test: Clusters,
-    resampling: Resampling,
-) -> OnTopOfContext:
-    """What the image adds to the context: ρ on test with both, combined on val, less ρ with context alone, on the same resamples.
-
-    ``image_given_context`` needs no fit on val: the rank correlation of image score and views with a smooth function of the context score
-    removed from both (`confounds.given_age`). It shows what is there to be added; the difference, what a simple sum gets of it.
-    """
-    combination = combine(image_val, context_val, views_val)
-    scores = {
-        "context": np.asarray(context_test, np.float64),
-        "image": np.asarray(image_test, np.float64),
-        "both": combination.score(context_test, image_test),
-    }
-    samples = bootstrap_spearman(scores, views_test, clusters_test, **resampling.draws)
-    effective = clusters_test.effective
-    rho = {name: Estimate(spearman(score, views_test), samples[name], effective) for name, score in scores.items()}
-    given = None
-    if len(scores["image"]) >= MIN_PICTURES and np.isfinite(scores["context"]).all():
-        drawn = bootstrap_given_age({"image": scores["image"]}, views_test, scores["context"], clusters_test, **resampling.draws)["image"]
-        given = Estimate(given_age(scores["image"], views_test, scores["context"]), drawn, effective).interval()
-    difference = (rho["both"] - rho["context"]).interval()
-    return OnTopOfContext(
-        num_val=len(np.asarray(views_val)),
-        num_test=len(scores["image"]),
-        num_owners=clusters_test.num,
-        weights=Weights(combination.context, combination.image),
-        rho_context=rho["context"].interval(),
-        rho_image=rho["image"].interval(),
-        rho_both=rho["both"].interval(),
-        difference=difference,
-        image_given_context=given,
-        adds=clusters_test.num >= MIN_OWNERS and difference.low > 0,
-    )
 
 
 def _place(sorted_val: Floats, score: ArrayLike) -> Floats:

@@ -10,11 +10,17 @@ from numpy.typing import ArrayLike
 
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
+from peoria.stats.clusters import Clusters
 from peoria.stats.metrics import Floats
 
 LEVEL = 0.95  # of every interval
 MIN_OWNERS = 20  # with fewer, intervals were not shown to hold
 MIN_EFFECTIVE = 5.0  # likewise, of `Clusters.effective`: 20 owners of whom one has nearly all pictures are one
+
+
+def enough_owners(clusters: Clusters) -> bool:
+    """Whether there are owners enough for a claim: 20, worth 5 of equal size."""
+    return clusters.num >= MIN_OWNERS and clusters.effective >= MIN_EFFECTIVE
 
 
 @dataclass(frozen=True)
@@ -31,18 +37,50 @@ class Interval:
 
 
 class Estimate(NamedTuple):
-    """A number, its bootstrap samples [B], and how many owners they are worth (`Clusters.effective`)."""
+    """A number, its bootstrap samples [B], and how many owners they are worth (`Clusters.effective`).
+
+    Of a recipe the samples hold the luck of its seeds too (`bootstrap.over_seeds`), which few seeds tell badly.
+    """
 
     value: float
     samples: Floats
     effective: float
+    seed_variance: float = 0.0
+    """Of the mean over seeds: the part of the samples' variance that is of seeds."""
+    num_seeds: int = 0
+    """Seeds that ``seed_variance`` is from; 0: the samples know of owners only."""
 
     def __sub__(self, other: "Estimate") -> "Estimate":
-        """The difference; paired where both were drawn with one `Resampling` of the same pictures."""
-        return Estimate(self.value - other.value, self.samples - other.samples, self.effective)
+        """The difference; paired over owners where both were drawn with one `Resampling` of the same pictures. Seeds are other ones."""
+        return Estimate(self.value - other.value, self.samples - other.samples, self.effective, *_seeds_of_both(self, other))
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom (Satterthwaite 1946, Biometrics Bulletin 2:110-114): those of owners, fewer where the luck of few seeds counts."""
+        owners = self.effective - 1
+        if self.num_seeds < 2 or not self.seed_variance > 0:
+            return owners
+        of_owners = max(float(np.var(self.samples)) - self.seed_variance, 0.0)
+        spread = of_owners**2 / owners if owners > 0 else 0.0
+        return (of_owners + self.seed_variance) ** 2 / (spread + self.seed_variance**2 / (self.num_seeds - 1))
 
     def interval(self, level: float = LEVEL) -> Interval:
-        return Interval(float(self.value), *expanded_percentiles(self.samples, level, self.effective))
+        """Expanded percentiles; where the luck of few seeds counts, stretched about the value by the ratio of Student's quantiles.
+
+        To read them farther out instead would not do: S seeds drawn with replacement hardly reach beyond their farthest.
+        """
+        from scipy.stats import t
+
+        low, high = expanded_percentiles(self.samples, level, self.effective)
+        if not self.df < self.effective - 1:
+            return Interval(float(self.value), low, high)
+        tail = (1 - level) / 2
+        stretch = float(t.ppf(tail, self.df) / t.ppf(tail, self.effective - 1))
+        return Interval(float(self.value), *(float(self.value + stretch * (end - self.value)) for end in (low, high)))
+
+    def widened(self, factor: float) -> "Estimate":
+        """With ``factor`` times the spread about the number."""
+        return self._replace(samples=self.value + factor * (self.samples - self.value), seed_variance=factor**2 * self.seed_variance)
 
     def above(self, chance: float, level: float = LEVEL) -> bool:
         return self.interval(level).low > chance
@@ -56,13 +94,22 @@ class Estimate(NamedTuple):
             return 1.0
         below = np.sum(samples < null) + np.sum(samples == null) / 2 + 0.5
         z = abs(float(norm.ppf(np.clip(below, 1, len(samples)) / (len(samples) + 1))))
-        df = self.effective - 1
-        return float(2 * norm.sf(z) if math.isinf(df) else 2 * t.sf(z * math.sqrt(df / self.effective), df))
+        if not math.isinf(self.effective):
+            z *= math.sqrt((self.effective - 1) / self.effective)
+        owners, df = self.effective - 1, self.df
+        return float(2 * norm.sf(z) if math.isinf(df) else 2 * t.sf(z, min(df, owners)))
+
+    def p_is_floor(self, null: float = 0.0) -> bool:
+        """Whether all samples lie on one side of ``null``, so that more of them might show a smaller `p_value`."""
+        samples = _samples(self.samples)
+        below = np.sum(samples < null) + np.sum(samples == null) / 2 + 0.5
+        return bool(self.effective > 1 and not 1 < below < len(samples))
 
     @property
     def detectable(self) -> float:
         """The smallest true effect that this split shows in 4 cases of 5, from the standard error of this very number."""
-        return metrics.detectable(float(self.samples.std()))
+        owners = max(self.effective - 1, 1.0)
+        return metrics.detectable(float(self.samples.std()) * math.sqrt(1 + 1 / owners), max(self.df, 1.0))
 
 
 @dataclass(frozen=True)
@@ -102,6 +149,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[place]))
         found[place] = largest
     return found
+
+
+def _seeds_of_both(one: Estimate, other: Estimate) -> tuple[float, int]:
+    """(variance, number) of seeds that are worth those of both: variances add up, degrees of freedom by Satterthwaite, rounded down."""
+    parts = [part for part in (one, other) if part.num_seeds > 1 and part.seed_variance > 0]
+    variance = sum(part.seed_variance for part in parts)
+    if not variance > 0:
+        return 0.0, max(one.num_seeds, other.num_seeds)
+    return variance, 1 + math.floor(variance**2 / sum(part.seed_variance**2 / (part.num_seeds - 1) for part in parts) + 1e-9)
 
 
 def _expanded(tail: float, num_units: float) -> float:

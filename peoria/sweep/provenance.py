@@ -27,6 +27,7 @@ def environment() -> Environment:
         git_dirty=None if status is None else bool(status),
         lock_sha256=hashlib.sha256(lock.read_bytes()).hexdigest() if lock is not None and lock.is_file() else None,
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {_accelerator()}",
+        cpu=_cpu(),
         python=platform.python_version(),
         versions={name: found for name in PACKAGES if (found := _version(name)) is not None},
     )
@@ -35,21 +36,26 @@ def environment() -> Environment:
 def checkout(around: Path) -> Path | None:
     """The folder if it is a checkout of peoria; None for any other, as the ``site-packages`` of a wheel."""
     try:
-        found = tomllib.loads((around / "pyproject.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        project = tomllib.loads((around / "pyproject.toml").read_text(encoding="utf-8")).get("project")
+    except (OSError, ValueError, RecursionError):  # somebody else's file
         return None
-    return around if found.get("project", {}).get("name") == "peoria" else None
+    return around if isinstance(project, dict) and project.get("name") == "peoria" else None
 
 
 def git(root: Path | None, *words: str) -> str | None:
-    """What git says of the repository at ``root`` itself, never of one around it; None without one, or without git on this machine."""
+    """What git says of the repository at ``root`` itself, never of one around it; None without one, or without git on this machine.
+
+    What the environment says to git (GIT_DIR, GIT_INDEX_FILE, as in a hook) is of another repository and not passed on.
+    """
     if root is None:
         return None
     here = f"--git-dir={root / '.git'}", f"--work-tree={root}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")} | {"GIT_OPTIONAL_LOCKS": "0"}
     try:
-        return subprocess.run(["git", *here, *words], capture_output=True, text=True, check=True).stdout.strip()
+        ran = subprocess.run(["git", *here, *words], capture_output=True, encoding="utf-8", errors="replace", check=True, env=environment)
     except (OSError, subprocess.CalledProcessError):
         return None
+    return ran.stdout.strip()
 
 
 def _version(name: str) -> str | None:
@@ -57,6 +63,15 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _cpu() -> str | None:
+    """As Linux names it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), None)
 
 
 def _accelerator() -> str:

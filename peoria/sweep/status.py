@@ -4,13 +4,24 @@ import time
 from pathlib import Path
 
 from peoria.records.folder import SweepFolder
-from peoria.records.selection import best_by_objective, said, winners_of
+from peoria.records.home import Home
+from peoria.records.schema import Holder, Progress, RunState
+from peoria.records.selection import SEARCH_ENDS, best_by_objective, choice_in
 from peoria.records.trials import TrialRecord, read_trials
+from peoria.sweep.board import seen_of
 from peoria.sweep.lock import holder
+from peoria.sweep.outlook import spoken
+from peoria.sweep.overview import WORDS, seconds_left, word_of
+from peoria.sweep.owed import Owed, so_far, spent
+
+TIME = "%Y-%m-%d %H:%M:%S"
 
 
-def status(home: Path, name: str) -> str:
-    """k of n, the winners, the follow-ups, the time left at the pace so far, and who runs it.
+def status(home: Path, name: str, elsewhere: Holder | None = None) -> str:
+    """k of n, the winners, the follow-ups, what is owed, the time left at the pace so far, who runs it, or how the last run ended.
+
+    Args:
+        elsewhere: who holds the sweep by what its bucket says.
 
     Raises:
         ReportError: there is no such sweep.
@@ -18,26 +29,49 @@ def status(home: Path, name: str) -> str:
     """
     folder = SweepFolder.of(home, name)
     sweep, trials = folder.read_definition(), read_trials(folder)
+    held = holder(folder) or elsewhere
     searched = [trial for trial in trials if trial.purpose == "search"]
-    ended = [trial for trial in searched if trial.status in ("done", "pruned", "diverged")]
-    remaining = max(0, sweep.trials - len(ended))
-    held = holder(folder)
-    lines = [f"sweep {name}: {len(ended)} of {sweep.trials} trials ({_by_status(searched) or 'none yet'})"]
+    ended = [trial for trial in searched if trial.status in SEARCH_ENDS]
+    owed = Owed.of(sweep, trials)
+    progress = Progress.read_if_there(folder.progress)
+    waiting = set() if progress is None or held is None else set(progress.waiting)
+    counted = _by_status(searched, held, waiting)
+    lines = [f"sweep {name}: {so_far(len(ended), sweep.trials, ' trials')} ({counted or 'none yet'})"]
+    lines += [f"  {text}"] if (text := spent(trials, sweep.pictures)) else []
     for words, some in _beyond_the_search(trials).items():
-        lines.append(f"  {words}: {', '.join(f'{trial.key} {trial.status}' for trial in some)}")
-    lines += [f"  {said(target, trial.metrics)} on val: {trial.label}" for target, trial in winners_of(trials).items()]
+        lines.append(f"  {words}: {', '.join(f'{trial.key} {word_of(trial, held, waiting)}' for trial in some)}")
+    under_way = [f"{trial.key} {seen_of(trial.folder) / trial.config.pictures:.0%}" for trial in trials if word_of(trial, held, waiting) == "running"]
+    lines += [f"  under way: {', '.join(under_way)} of the pictures seen"] if under_way else []
+    lines += [*(f"  owed: {text}" for text in owed.counted), *(f"  then: {text}" for text in owed.later)]
+    choice, by_key = choice_in(sweep, trials), {trial.key: trial for trial in trials}
+    lines += [f"  {said} on val: {by_key[key].label}" for said, key in choice.said_of(by_key)]
+    lines += [f"  {choice.passed_over}"] if choice.passed_over else []
     best = best_by_objective(trials)
     if best is not None:
         chance = f"standard error of a score that knows nothing: {sweep.se_objective:.3f}"
         lines.append(f"  best by objective ({sweep.objective} {best.objective:+.3f}) on val: {best.label}; {chance}")
-    if held and ended and remaining:
-        took = time.time() - min(trial.started_at for trial in trials)
-        lines.append(f"  about {took / len(ended) * remaining / 60:.0f} minutes left at the pace so far")
-    if held:
-        lines.append(f"  run by process {held.pid} on {held.host} since {held.since}")
-    else:
-        lines.append(f"  finished; next: peoria report {name}" if folder.is_finished() else "  run by nobody; the same command goes on")
-    return "\n".join(lines)
+    if held and (left_s := seconds_left(trials, len(ended), owed.search)) is not None:
+        lines.append(f"  about {spoken(left_s)} of the search left at the pace so far")
+    return "\n".join([*lines, *(f"  {line}" for line in _who(folder, held, progress))])
+
+
+def _who(folder: SweepFolder, held: Holder | None, progress: Progress | None) -> list[str]:
+    """Who runs it and what it waits for, or how the last run ended and what comes next."""
+    why = "" if progress is None else progress.why
+    if held is not None:
+        on = "" if progress is None else f", on: {progress.on}"
+        return [f"run by process {held.pid} on {held.host} since {held.since}{on}", *([why] if why else [])]
+    last = RunState.read_if_there(folder.finished)
+    if last is not None and last.status == "finished":
+        judged = folder.page.exists() and folder.verdict.exists()
+        return [
+            f"finished; report: {folder.page}" if judged else f"finished; next: peoria report {folder.name}{Home(folder.path.parent.parent).flag}"
+        ]
+    how = "no word of its end: killed, or mended since by peoria check --repair"
+    if last is not None:
+        when = time.strftime(TIME, time.localtime(last.ended_at))
+        how = f"{last.status} {when}{f': {last.reason}' if last.reason else ''}"
+    return [f"last run: {how}", *([f"when it ended: {why}"] if why else []), "run by nobody; the same command goes on"]
 
 
 def _beyond_the_search(trials: list[TrialRecord]) -> dict[str, list[TrialRecord]]:
@@ -50,6 +84,6 @@ def _beyond_the_search(trials: list[TrialRecord]) -> dict[str, list[TrialRecord]
     return found
 
 
-def _by_status(trials: list[TrialRecord]) -> str:
-    counted = {word: sum(trial.status == word for trial in trials) for word in ("done", "pruned", "diverged", "failed", "running")}
-    return ", ".join(f"{num} {word}" for word, num in counted.items() if num)
+def _by_status(trials: list[TrialRecord], held: Holder | None, waiting: set[str]) -> str:
+    found = [word_of(trial, held, waiting) for trial in trials]
+    return ", ".join(f"{found.count(word)} {word}" for word in WORDS if word in found)

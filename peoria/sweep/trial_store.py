@@ -3,306 +3,347 @@
 Whoever runs the trials only executes. Every entry is written so that a kill between any two of them is mended by opening the store again.
 """
 
-import json
-import os
 import time
-from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
-import optuna
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from peoria.config.paper_recipe import paper_points
 from peoria.config.sweep import Sweep
-from peoria.config.trial import TrialConfig, trial_label
+from peoria.config.trial import TrialConfig
 from peoria.data.streams import SweepStream, derived_seed
-from peoria.records.folder import SweepFolder, TrialFolder
-from peoria.records.points import Curve, point_lines, read_points
-from peoria.records.schema import Purpose, TrialOutcome, TrialStart, TrialStatus
-from peoria.records.selection import Standings
-from peoria.sweep.follow_ups import follow_ups
-from peoria.sweep.pruner import RungPruner, rungs
+from peoria.records.folder import SweepFolder
+from peoria.records.schema import TrialOutcome, TrialStart, TrialStatus
+from peoria.records.selection import Choice, to_begin
+from peoria.records.whole import sha256_if_there
+from peoria.sweep.agreement import refuse_disagreement
+from peoria.sweep.follow_ups import FollowUp, of_search
+from peoria.sweep.mirror import Mirror
+from peoria.sweep.one_writer import OneWriter
+from peoria.sweep.pruner import RungPruner, sweep_rungs
+from peoria.sweep.queued import enqueue_follow_ups, enqueue_paper, enqueue_points, enqueue_startup, num_owed, paper_keys
 from peoria.sweep.sampler import TrialSampler
 from peoria.sweep.storage import open_storage
+from peoria.sweep.strikes import Strikes
+from peoria.sweep.study import DIVERGED_VALUE, SCORES, SEEN, STATES, create_studies, key_of, was_pruned
+from peoria.sweep.taken import enqueue_taken
+from peoria.sweep.tally import NUM_KEPT_MODELS, Tally
+from peoria.sweep.trial_files import Curves, begin, begin_again, drop_checkpoints, halved, val_metrics, why_failed
+from peoria.sweep.tries import Tries
+from peoria.sweep.under_way import Assignment, UnderWay, Values
 from peoria.training.messages import TrialReport
-from shards.files import write_atomic
 
-NUM_KEPT_MODELS = 3
-WORKER_RETRIES = 3  # of one trial whose worker died
+if TYPE_CHECKING:
+    from peoria.sweep.lease import Lease
+
+__all__ = ["NUM_KEPT_MODELS", "Assignment", "TrialStore"]
+
+Metrics = dict[str, float] | None
 FAILURES_IN_A_ROW = 3  # after so many trials that failed with none that did not in between, nothing more is assigned
-DIVERGED_VALUE = -1.0  # told to the searcher; below anything that a ranking can reach
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A trial to run, or to go on with."""
-
-    key: str  # the searched trial's number, or the name of another
-    config: TrialConfig
-    folder: TrialFolder
+UNFINISHED = ("failed", "infeasible")  # of the searched space another is drawn in its place, of all others the same is tried in the next run
 
 
 class TrialStore:
     """Opens the record of a sweep, or begins it. One process at a time: the sweep's lock is held by the caller."""
 
     def __init__(
-        self, folder: SweepFolder, sweep: Sweep, *, storage_url: str | None = None, threads: int = 1, cutoff: Callable[[], str | None] = lambda: None
+        self,
+        folder: SweepFolder,
+        sweep: Sweep,
+        *,
+        storage_url: str | None = None,
+        lease: "Lease | None" = None,
+        mirror: Mirror | None = None,
+        threads: int = 1,
+        concurrent: int = 1,
+        cutoff: Callable[[], str | None] = lambda: None,
+        say: Callable[[str], object] = lambda text: None,
+        changed: Callable[[str], object] = lambda key: None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         Args:
+            mirror: of the record in a bucket; None: the folder is all there is.
+            concurrent: how many trials run at a time: one that waits to be tried again keeps its place among them.
             cutoff: the cutoff date (`follow_ups.time_cutoff`), asked for when the search is over.
+            say: is told, a line each, what interrupts a trial and what becomes of it.
+            changed: is told the key of each trial whose files are written, after that.
+
+        Raises:
+            SweepError: the study of this name is another sweep's, or study and folder disagree.
         """
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.folder, self.sweep, self.threads, self._cutoff = folder, sweep, threads, cutoff
+        self._concurrent, self._say, self._changed, self._strikes = concurrent, say, changed, Strikes(clock)
+        self.mirror = mirror or Mirror()
+        self.tries = Tries(folder, self.mirror)
         folder.path.mkdir(parents=True, exist_ok=True)
-        self._storage, self._sync = open_storage(folder.journal, storage_url)
-        any_trial = sweep.trial({"task": sweep.space.task[0], "learning_rate": 1e-3}, seed=0, threads=threads)
-        self.rungs = rungs(any_trial, sweep.reduction_factor) if sweep.prune else ()
-        pruner = RungPruner(self.rungs, sweep.reduction_factor)
-        self._sampler = TrialSampler(sweep)
-        self.searched = optuna.create_study(
-            study_name=sweep.name, storage=self._storage, direction="maximize", load_if_exists=True, sampler=self._sampler, pruner=pruner
-        )
-        # A study of their own keeps the paper's points from the searcher, which would otherwise learn from settings outside its space.
-        self.unsearched = optuna.create_study(study_name=f"{sweep.name}/unsearched", storage=self._storage, direction="maximize", load_if_exists=True)
-        self._open: dict[str, optuna.Trial] = {}
-        self._failures: list[str] = []  # errors of the last trials, those in a row
-        self._last_step: dict[str, int] = {}
-        self._enqueue()
+        storage, self._sync = open_storage(folder.journal, storage_url, lease, self._say)
+        self._storage = OneWriter(storage)
+        self.rungs = sweep_rungs(sweep)
+        self._sampler, self._pruner = TrialSampler(sweep), RungPruner(self.rungs, sweep.reduction_factor)
+        self.searched, self.unsearched = create_studies(self._storage, folder, sweep, sampler=self._sampler, pruner=self._pruner)
+        refuse_disagreement(folder, sweep, self.searched, self.unsearched)
+        self._open: dict[str, UnderWay] = {}
+        self._failures, self._failed_now = list[str](), set[str]()  # errors of the last trials in a row; keys of unsearched ones, for the next run
+        self._set_aside: dict[str, str] = {}  # given up in this run, though others go on: why
+        self._stopped: str | None = None
+        self._num_steps, self.stuck = 0, False  # stuck: stopped for what is around the trials, which may be otherwise in the next run
+        self._curves = Curves(folder)
+        self._values = Values(folder, self._storage, self._pruner, self._curves)
+        self._follow_ups: dict[str, FollowUp] = {}  # once the search is over, as far as they are known
+        enqueue_taken(self.searched, folder, sweep)
+        self._startup, self._paper_keys = enqueue_points(self.searched, sweep), set(paper_keys(sweep))
+        self._tally = Tally(folder, sweep.seeds, self.mirror.forget)
+        self.standings = self._tally.standings
+        self._interrupted: dict[tuple[bool, int], UnderWay] = {}  # under way, but with no worker; the paper's first
         self._read()
 
     # -- what there is to do
 
-    def _enqueue(self) -> None:
-        """Queues what is not queued yet: points given by hand, each once, and the paper's."""
-        origins = {t.user_attrs.get("origin") for t in self.searched.get_trials(deepcopy=False)}
-        for point in self.sweep.queue:
-            given = point.given()
-            origin = f"queue {json.dumps(given, sort_keys=True)}"
-            if origin not in origins:
-                self.searched.enqueue_trial(self.sweep.space.named(given), user_attrs={"origin": origin})
-                origins.add(origin)
-        if self.sweep.paper:
-            have = {t.user_attrs.get("key") for t in self.unsearched.get_trials(deepcopy=False)}
-            for key in paper_points(self.sweep.space.task, self.sweep.shared):
-                if key not in have:
-                    self.unsearched.enqueue_trial({}, user_attrs={"key": key})
-        startup = [(task, f"start-up {task} {turn}") for turn in range(self.sweep.startup_per_task) for task in self.sweep.space.task]
-        self._startup = [(task, origin) for task, origin in startup if origin not in origins]
-
-    def _enqueue_startup(self) -> None:
-        """Where nothing waits, the next of a fair number of random points of each task: one at a time, so that a point that is queued by hand
-        meanwhile goes first."""
-        if self._startup and not self.searched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            task, origin = self._startup.pop(0)
-            self.searched.enqueue_trial({"task": task}, user_attrs={"origin": origin})
-
     def _read(self) -> None:
         """Takes stock of what is stored, once: from here on the store counts along. Tells Optuna what was decided before a kill but not yet told."""
-        self._ended = Counter[str]()  # searched trials by their status
-        self._interrupted: dict[tuple[bool, int], optuna.Trial] = {}  # under way, but with no worker; the paper's first
-        self.standings = Standings()
-        self._kept: set[str] = set()  # searched trials that keep their weights
+        self._pruner.remember(self.searched.get_trials(deepcopy=False))
         for study in (self.unsearched, self.searched):
             for trial in study.get_trials(deepcopy=False):
                 if trial.state == TrialState.RUNNING:
-                    self._interrupted[study is self.searched, trial.number] = optuna.Trial(study, self._stored_as(study, trial))
-                elif trial.state.is_finished() and study is self.searched:
-                    self._count(trial, TrialOutcome.read(self.folder.trial(key_of(study, trial)).outcome))
+                    under_way = self._values.of(study, study is self.searched, number=trial.number)
+                    self._interrupted[under_way.place] = under_way
+                elif trial.state == TrialState.COMPLETE or (trial.state.is_finished() and study is self.searched):
+                    if trial.state != TrialState.FAIL and study is self.searched:
+                        self._sampler.finished.add(trial)
+                    self._tally.add(key := key_of(study, trial), TrialOutcome.read(self.folder.trial(key).outcome))
         for interrupted in list(self._interrupted.values()):
-            outcome = TrialOutcome.read_if_there(self.folder.trial(key_of(interrupted.study, interrupted)).outcome)
-            if outcome is not None:
-                self._tell_optuna(self._take_up(interrupted), outcome)
-            elif "pruned" in interrupted.user_attrs.get("rungs", {}).values():
-                self.tell(self._take_up(interrupted), "pruned")
+            if (outcome := TrialOutcome.read_if_there(self.folder.trial(interrupted.key).outcome)) is not None:
+                self._take_up(interrupted)
+                self._values.write(interrupted)
+                self._tell_optuna(interrupted.key, outcome)
+            elif last := was_pruned(self._storage.get_trial(interrupted.stored_as)):
+                self._take_up(interrupted)
+                self.tell(interrupted.key, "pruned", last[1], val_metrics(self.folder.trial(interrupted.key), last[0]))
+        self._failed_now.clear()  # in a former run
+        enqueue_paper(self.unsearched, self.sweep)
         self._enqueue_follow_ups()
 
-    def _stored_as(self, study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> int:
-        """The trial's id in the storage, which counts the trials of all studies."""
-        return self._storage.get_trial_id_from_study_id_trial_number(self._storage.get_study_id_from_name(study.study_name), trial.number)
-
     def _enqueue_follow_ups(self) -> None:
-        """Once the search is over, queues what is trained of its winners. Where a search goes on again, what still waits is of winners that may
-        change, and is dropped."""
-        counts = self.counts()
-        over = counts["remaining"] == counts["running"] == 0
-        wanted = {}
-        if over:
-            won = self.standings.winners
-            configs = {key: TrialStart.read(self.folder.trial(key).start).config for key in won.values()}
-            cutoff = self._cutoff() if won and "time" in self.sweep.questions else None
-            wanted = {follow_up.key: follow_up for follow_up in follow_ups(self.sweep, won, configs, cutoff)}
-        for trial in self.unsearched.get_trials(deepcopy=False):
-            if trial.state == TrialState.WAITING and "of" in trial.user_attrs and trial.user_attrs["key"] not in wanted:
-                self._storage.set_trial_state_values(self._stored_as(self.unsearched, trial), TrialState.FAIL)
-            elif trial.state != TrialState.FAIL or "status" in trial.user_attrs:
-                wanted.pop(trial.user_attrs["key"], None)
-        for follow_up in wanted.values():
-            config = follow_up.config.model_dump(mode="json")
-            self.unsearched.enqueue_trial({}, user_attrs={**asdict(follow_up), "config": config})
+        """Once the search is over, queues what is trained of its candidates, and of its winners as soon as they are known."""
+        self._follow_ups = of_search(self.folder, self.sweep, self.choice, self._cutoff)
+        enqueue_follow_ups(self._storage, self.folder, self.unsearched, self._follow_ups, self._failed_now)
 
     def ask(self) -> Assignment | None:
-        """The next trial: those that were under way first, then the paper's, then what remains of the searched space; None when none is."""
+        """The next trial: those that were under way first, then the paper's, then what remains of the searched space; None when none is, or none may
+        be handed out yet (`waiting`)."""
         if self.stop_reason:
             return None
-        if self._interrupted:
-            return self._assign(self._interrupted[min(self._interrupted)])
-        if self.unsearched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-            return self._assign(self.unsearched.ask())
-        counts = self.counts()
-        if counts["remaining"] <= counts["running"]:
+        if ready := [place for place, trial in self._interrupted.items() if not self._strikes.left(trial.key)]:
+            return self._assign(self._interrupted[min(ready)])
+        if self._interrupted and len(self._open) + len(self._interrupted) >= self._concurrent:
             return None
-        self._enqueue_startup()
-        return self._assign(self.searched.ask())
+        if waiting := self.unsearched.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            self.folder.trial(waiting[0].user_attrs["key"]).outcome.unlink(missing_ok=True)  # of a try that failed
+            return self._assign(self._values.of(self.unsearched, False, self.unsearched.ask()))
+        if (counts := self.counts())["remaining"] <= counts["running"]:
+            return None
+        enqueue_startup(self.searched, self._startup)
+        return self._assign(self._values.of(self.searched, True, self.searched.ask()))
 
-    def _take_up(self, trial: optuna.Trial) -> str:
-        key = key_of(trial.study, trial)
-        self._interrupted.pop((trial.study is self.searched, trial.number), None)
-        self._open[key] = trial
-        return key
+    @property
+    def waiting(self) -> float | None:
+        """Seconds until an owed trial may be handed out again; None where none waits."""
+        return None if self.stop_reason else min((self._strikes.left(trial.key) for trial in self._interrupted.values()), default=None)
 
-    def _assign(self, trial: optuna.Trial) -> Assignment:
-        searched = trial.study is self.searched
-        key = self._take_up(trial)
+    def _take_up(self, under_way: UnderWay) -> None:
+        self._interrupted.pop(under_way.place, None)
+        self._open[under_way.key] = under_way
+
+    def _assign(self, under_way: UnderWay) -> Assignment:
+        key, trial, searched = under_way.key, under_way.trial, under_way.searched
+        self._take_up(under_way)
         stored = trial.user_attrs.get("config")
         if stored is None:
             point = self.sweep.space.suggest(trial) if searched else paper_points(self.sweep.space.task, self.sweep.shared)[key]
-            seed = derived_seed(self.sweep.seed, trial.number, SweepStream.SEARCHED if searched else SweepStream.UNSEARCHED)
-            config = self.sweep.trial(point, seed=seed, threads=self.threads)
+            drawn = derived_seed(self.sweep.seed, trial.number, SweepStream.SEARCHED if searched else SweepStream.UNSEARCHED)
+            config = self.sweep.trial(point, seed=trial.user_attrs.get("seed", drawn), threads=self.threads)
             trial.set_user_attr("config", config.model_dump(mode="json"))
         else:
             config = TrialConfig.model_validate(stored)
+        under_way.settings_sha256 = config.sha256
         self._sync()  # whatever is in the folder from now on is of these settings
         folder = self.folder.trial(key)
-        if not folder.start.exists():
-            purpose: Purpose = "search" if searched else trial.user_attrs.get("purpose", "paper")
-            of, label = trial.user_attrs.get("of"), trial.user_attrs.get("label") or trial_label(key, config)
-            TrialStart(config=config, purpose=purpose, of=of, label=label, started_at=time.time()).write(folder.start)
+        start = TrialStart.read_if_there(folder.start)
+        if start is not None and start.config != config and (half := halved(start)) is not None:  # killed while it was halved
+            begin_again(folder, half)
+            self.mirror.forget(key)
+        if start is None:
+            begin(folder, config, trial.user_attrs, searched=searched)
+        self._changed(key)
+        self._strikes.handed_out(key, self.reached(key) if self.tries.num(key) else self._curves.reached(key))
+        self.tries.handed_out(key)
+        self.mirror.flush(key)
         return Assignment(key, config, folder)
 
     # -- what happened
 
     def report(self, key: str, report: TrialReport) -> bool:
-        """Enters one report of a trial; entering it again changes nothing.
-
-        Returns:
-            Whether the trial goes on.
-        """
-        trial = self._open[key]
-        study = trial.study
-        self._append(key, report.points)
-        if report.objective is not None and report.step not in self._storage.get_trial(self._stored_as(study, trial)).intermediate_values:
-            trial.report(report.objective, report.step)
-        if report.status != "running":
-            self.tell(key, report.status, report.objective, report.metrics, report.error)
+        """Enters one report of a trial, and returns whether it goes on; entering it again changes nothing."""
+        under_way = self._open[key]
+        if report.note:
+            self._say(f"  {key}: {report.note}")
+        if report.status == "interrupted" or report.status == "infeasible":
+            (self.interrupted if report.status == "interrupted" else self.outgrew)(key, str(report.error))
             return False
-        if study is self.searched and report.step in self.rungs:
-            decided = dict(trial.user_attrs.get("rungs", {}))
+        self._values.catch_up(under_way, report.points)
+        self._num_steps += self._curves.append(key, report.points, under_way.settings)
+        self._changed(key)
+        if report.objective is not None:
+            self._values.enter(under_way, report.step, report.objective)
+        if report.status == "done":
+            self.mirror.fetch(key, self.folder.trial(key).val_scores.name, self.folder.trial(key).model_card.name)
+        if report.status != "running":
+            self.tell(key, report.status, report.objective, report.metrics, report.error, report.step)
+            return False
+        if under_way.searched and report.step in self.rungs:
+            decided = dict(under_way.trial.user_attrs.get("rungs", {}))
             if str(report.step) not in decided:
-                decided[str(report.step)] = "pruned" if trial.should_prune() else "kept"
-                trial.set_user_attr("rungs", decided)
+                decided[str(report.step)] = "pruned" if under_way.trial.should_prune() else "kept"
+                self._values.write(under_way)
+                under_way.trial.set_user_attr("rungs", decided)
+                self._sync()  # who was kept has gone on, for ever
             if decided[str(report.step)] == "pruned":
                 self.tell(key, "pruned", report.objective, report.metrics)
                 return False
-        self._sync()
+        if not self._values.held:
+            self._values.write(under_way)
+            self._sync()
+        self.mirror.flush(key)
         return True
 
-    def worker_died(self, key: str) -> bool:
-        """A trial's worker died: it is assigned again from its checkpoint, or ends as failed after ``WORKER_RETRIES`` times.
+    def interrupted(self, key: str, why: str, node: str = "") -> None:
+        """What is around a trial ended it: it is owed again, after a wait where it had made no further step, until trying is given up (`Strikes`)."""
+        if key not in self._open:
+            return  # it had ended; its worker died before the next trial
+        wait_s = self._strikes.interrupted(key, self.reached(key), node or self.tries.node_of(key), self._num_steps)
+        if not self._strikes.given_up(key):
+            from_there = f" from {reached:,} pictures" if (reached := self._curves.reached(key)) > 0 else ""
+            self._say(f"  {key}: {why}; it goes on{from_there}{f' in {wait_s:.0f} s' if wait_s >= 1 else ''}")
+            self.put_back(key, wait_s)
+        elif self._strikes.others_went_on(key, self._num_steps):
+            self._set_aside[key] = why
+            self._open.pop(key)
+            self._say(f"  {key}: {why}; set aside, for it made no step in so many tries while others did: the same command tries it again")
+        else:
+            self.put_back(key)
+            self._stopped, self.stuck = f"{key}: {why}; it made no step in so many tries, and nothing else did meanwhile", True
 
-        Returns:
-            Whether that ended it.
-        """
-        trial = self._open.get(key)
-        if trial is None:
-            return False  # it had ended; its worker died before the next trial
-        deaths = int(trial.user_attrs.get("worker_deaths", 0)) + 1
-        trial.set_user_attr("worker_deaths", deaths)
-        if deaths > WORKER_RETRIES:
-            self.tell(key, "failed", error=f"its worker died {deaths} times; see the Ray log of the node")
+    def preempted(self, key: str, step: int, wait_s: float = 0.0) -> None:
+        """A trial's node was taken away; it goes on from ``step``, without a strike."""
+        self._strikes.handed_out(key, step)
+        self.put_back(key, wait_s)
+
+    def reached(self, key: str) -> int:
+        """The last step known of, whoever wrote it: of the curve, or where a worker left off that could no longer tell it; -1 of a trial without."""
+        worker = self.tries.worker(key)
+        return max(self._curves.reached(key), -1 if worker is None or worker.left_at is None else worker.left_at)
+
+    def put_back(self, key: str, wait_s: float = 0.0) -> None:
+        """A trial under way is owed again, in ``wait_s`` seconds, without a strike."""
+        if key in self._open:
+            under_way = self._open.pop(key)
+            self._strikes.wait(key, wait_s)
+            self._interrupted[under_way.place] = under_way
+
+    def outgrew(self, key: str, why: str) -> bool:
+        """A trial took more memory than there was: it begins again at half the batch, marked so; one that has done that is infeasible. Returns
+        whether that ended it."""
+        if (under_way := self._open.get(key)) is None:
+            return False
+        folder = self.folder.trial(key)
+        half = halved(TrialStart.read(folder.start))
+        if half is None:
+            self.tell(key, "infeasible", error=why)
             return True
-        self._interrupted[trial.study is self.searched, trial.number] = self._open.pop(key)
+        under_way.trial.set_user_attr("config", half.config.model_dump(mode="json"))
+        under_way.settings_sha256 = half.config.sha256
+        self._sync()
+        begin_again(folder, half)
+        self.mirror.forget(key)
+        self._curves.forget(key)
+        self._changed(key)
+        self._say(f"  {key}: {why.splitlines()[-1]}; it begins again with a batch of {half.config.batch_size}")
+        self.put_back(key)
         return False
 
+    def stop(self, why: str) -> None:
+        """Nothing more is assigned."""
+        self._stopped = why
+
+    def fail(self, key: str, why: str) -> None:
+        """Ends a trial, where it is under way, as failed."""
+        if key in self._open:
+            self.tell(key, "failed", error=why)
+
     def tell(
-        self, key: str, status: TrialStatus, objective: float | None = None, metrics: dict[str, float] | None = None, error: str | None = None
+        self, key: str, status: TrialStatus, objective: float | None = None, metrics: Metrics = None, error: str | None = None, step: int = 0
     ) -> None:
-        """Ends a trial as done, pruned, diverged or failed: the outcome to its folder first, then to Optuna."""
-        outcome = TrialOutcome(status=status, objective=objective, metrics=metrics or {}, error=error, ended_at=time.time())
+        """Ends a trial, ``step`` pictures seen or as many as its curve has: the outcome to its folder first, then to Optuna."""
+        under_way, now = self._open[key], max(time.time(), self._tally.last_end + 0.001)  # a clock that is set back changes no order of ends
+        scores = sha256_if_there(self.folder.trial(key).val_scores) if status == "done" else None
+        more: dict[str, Any] = {"error": error, "pictures": max(0, step, self._curves.reached(key)), "val_scores_sha256": scores, "ended_at": now}
+        outcome = TrialOutcome(status=status, settings_sha256=under_way.settings, objective=objective, metrics=metrics or {}, **more)
+        self._values.catch_up(under_way, [])
+        self._values.write(under_way)
         self._sync()  # what the outcome follows from
         outcome.write(self.folder.trial(key).outcome)
+        self.mirror.flush(key)
         self._tell_optuna(key, outcome)
+        self.mirror.flush(key)
 
     def _tell_optuna(self, key: str, outcome: TrialOutcome) -> None:
-        trial = self._open.pop(key)
+        under_way = self._open.pop(key)
+        trial = under_way.trial
+        if outcome.val_scores_sha256 is not None:
+            trial.set_user_attr(SCORES, outcome.val_scores_sha256)
         trial.set_user_attr("status", outcome.status)
-        self._failures = [*self._failures, str(outcome.error)] if outcome.status == "failed" else []
-        state = {"done": TrialState.COMPLETE, "diverged": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+        trial.set_user_attr(SEEN, outcome.pictures)
+        self._failures = [*self._failures, str(outcome.error)] if outcome.status in UNFINISHED else []
         value = {"done": outcome.objective, "diverged": DIVERGED_VALUE}.get(outcome.status)
-        told = trial.study.tell(trial, value, state=state[outcome.status])
-        if outcome.status != "done":
-            self.folder.trial(key).checkpoint.unlink(missing_ok=True)
-        if trial.study is self.searched:
-            self._count(told, outcome)
-            if not self._interrupted:
-                self._enqueue_follow_ups()
-
-    def _count(self, trial: FrozenTrial, outcome: TrialOutcome) -> None:
-        """Enters a searched trial that has ended into what is kept of all of them. Only the best few and the winners keep their weights."""
-        self._ended[outcome.status] += 1
-        if trial.state != TrialState.FAIL:
-            self._sampler.finished.add(trial)
-        if outcome.status == "done":
-            assert outcome.objective is not None
-            key = key_of(self.searched, trial)
-            self.standings.add(key, outcome.objective, outcome.metrics)
-            keep = set(self.standings.by_objective[:NUM_KEPT_MODELS]) | set(self.standings.winners.values())
-            for other in (self._kept | {key}) - keep:
-                folder = self.folder.trial(other)
-                for file in (folder.model, folder.model_card):
-                    file.unlink(missing_ok=True)
-            self._kept = keep
-
-    def _append(self, key: str, points: Curve) -> None:
-        """Adds the points that the curve does not have yet."""
-        path = self.folder.trial(key).points
-        if key not in self._last_step:
-            whole = read_points(path)
-            self._last_step[key] = whole[-1][0] if whole else -1
-            if path.exists():  # a torn last line would swallow the next one
-                write_atomic(path, point_lines(whole).encode())
-        new = [(step, values) for step, values in points if step > self._last_step[key]]
-        if new:
-            with path.open("a") as file:
-                file.write(point_lines(new))
-                file.flush()
-                os.fsync(file.fileno())
-            self._last_step[key] = new[-1][0]
+        told = trial.study.tell(trial, value, state=STATES[outcome.status])
+        self.mirror.forget(key, drop_checkpoints(self.folder.trial(key), last_too=outcome.status != "done"), done=outcome.status == "done")
+        self._curves.forget(key)
+        self._changed(key)
+        if not under_way.searched and outcome.status in UNFINISHED:
+            self._failed_now.add(key)
+            return
+        if under_way.searched and told.state != TrialState.FAIL:
+            self._sampler.finished.add(told)
+        self._tally.add(key, outcome)
+        self._enqueue_follow_ups()
 
     # -- what is known
 
     @property
-    def under_way(self) -> int:
-        """How many trials are assigned and have not ended."""
-        return len(self._open)
-
-    @property
     def stop_reason(self) -> str | None:
         """Why nothing more is assigned, where that is so: what fails every trial would fail the next hundred too."""
-        return self._failures[-1] if len(self._failures) >= FAILURES_IN_A_ROW else None
+        if self._stopped is None and len(self._failures) >= FAILURES_IN_A_ROW:
+            return f"{FAILURES_IN_A_ROW} trials in a row failed; the last one:\n{self._failures[-1]}"
+        return self._stopped
+
+    def owed(self) -> dict[str, str]:
+        """What this run leaves of trials that it tried: by key, why."""
+        return self._set_aside | why_failed(self.folder, self._failed_now)
+
+    @property
+    def choice(self) -> Choice:
+        return self._tally.choice(over=self.counts()["remaining"] == 0)
 
     def counts(self) -> dict[str, int]:
-        """Searched trials by what became of them, and how many remain: ``trials`` less those that have ended as done, pruned or diverged."""
-        found = {status: self._ended[status] for status in ("done", "diverged", "pruned", "failed")}
-        under_way = [trial.study for trial in (*self._open.values(), *self._interrupted.values())]
-        found["running"] = sum(study is self.searched for study in under_way)
-        found["finished"] = len(self._sampler.finished)
-        found["remaining"] = max(0, self.sweep.trials - found["finished"])
-        fixed = self.unsearched.get_trials(deepcopy=False)
-        found["unsearched_remaining"] = sum(not t.state.is_finished() for t in fixed)
+        """Searched trials by what became of them, and how many remain (`to_begin`), at least those under way. Of the others, each remains until it is
+        done or has diverged."""
+        found = self._tally.by_status()
+        under_way = (*self._open.values(), *self._interrupted.values())
+        found["running"] = sum(trial.searched for trial in under_way) + sum(key.isdigit() for key in self._set_aside)
+        ended = found["finished"] = len(self._sampler.finished)
+        # one that was begun is ended, also where fewer are wanted by now: the winners are known when none is under way
+        found["remaining"] = max(found["running"], to_begin(self.sweep.trials, self.sweep.pictures, ended=ended, seen=self._tally.pictures))
+        found["unsearched_remaining"] = num_owed(self.unsearched, {*self._paper_keys, *self._follow_ups})
         return found
-
-
-def key_of(study: optuna.Study, trial: FrozenTrial | optuna.Trial) -> str:
-    return str(trial.user_attrs.get("key", f"{trial.number:04d}"))

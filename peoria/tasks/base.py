@@ -1,12 +1,13 @@
 """What a task has to bring: a loss, a head, a score, and the constants that any network must beat."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from peoria.data.targets import SHORT, TargetScale
+from peoria.data.targets import SHORT, Scale, TargetScale
+from peoria.stats import metrics
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,7 +42,7 @@ class Task(ABC):
 
 
 class FittedTask(ABC):
-    """A task that has seen train."""
+    """A task that has seen train. N pictures, B of a batch; counts are float64, 0 or more."""
 
     task: str
     target: str
@@ -52,6 +53,11 @@ class FittedTask(ABC):
     def unit(self) -> str:
         """How metric names write the target."""
         return SHORT[self.target]
+
+    @property
+    def quantity(self) -> str:
+        """What :meth:`predict` gives, in words: ``12.3 views``, ``0.4 probability of a favorite``."""
+        return self.target.replace("_", " ")
 
     @abstractmethod
     def encode(self, y: np.ndarray) -> np.ndarray:
@@ -80,3 +86,54 @@ class FittedTask(ABC):
     @abstractmethod
     def state(self) -> dict[str, Any]:
         """All that :meth:`Task.restore` needs, as plain JSON values."""
+
+
+@dataclass(frozen=True)
+class CountTask(FittedTask):
+    """A task whose prediction is the count itself. A task of one's own is a subclass with a ``loss``; everything else may be left as it is.
+
+    As it stands: one output, which is the count on the trial's ``target_scale`` (standardised, unless the sweep shares another); ``encode`` and
+    ``predict`` translate between that and counts, and both are replaced together for another link. What is learnt from train is ``scale``, ``mean``
+    and ``median``.
+    """
+
+    default_target: ClassVar[str] = "views"
+    task: str
+    target: str
+    scale: Scale
+    """Of the pictures that the outlier filter kept: ``forward`` and ``inverse`` between counts and a unit of about 1."""
+    mean: float
+    """Of the counts of unfiltered train."""
+    median: float
+
+    num_outputs = 1
+    reference = "mean"
+
+    @classmethod
+    def fit(cls, task: str, uncut: np.ndarray, kept: np.ndarray, scale: TargetScale, target: str) -> Self:
+        """As :meth:`Task.fit`; replaced by a task with more fields of its own to learn."""
+        return cls(task=task, target=target, scale=Scale.fit(scale, kept), mean=float(uncut.mean()), median=float(np.median(uncut)))
+
+    def encode(self, y: np.ndarray) -> np.ndarray:
+        return self.scale.forward(y).astype(np.float32)
+
+    def predict(self, outputs: np.ndarray) -> np.ndarray:
+        return self.scale.inverse(outputs[:, 0])
+
+    def score(self, outputs: np.ndarray) -> np.ndarray:
+        """A single output itself, which has none of the ties of a prediction that was clipped; of several outputs the prediction."""
+        return outputs[:, 0].astype(np.float64) if self.num_outputs == 1 else self.predict(outputs)
+
+    def losses(self, prediction: np.ndarray, y: np.ndarray) -> dict[str, float]:
+        return {f"half_mse_{self.unit}": metrics.half_mse(prediction, y), f"mse_{self.unit}": metrics.mse(prediction, y)}
+
+    def constants(self, num_pictures: int, seed: int = 0) -> tuple[Constant, ...]:
+        return (Constant("mean", np.full(num_pictures, self.mean)), Constant("median", np.full(num_pictures, self.median)))
+
+    def state(self) -> dict[str, Any]:
+        return asdict(self) | {"num_outputs": self.num_outputs}
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        fields = {name: value for name, value in state.items() if name != "num_outputs"}
+        return cls(**fields | {"scale": Scale(**state["scale"])})

@@ -22,6 +22,10 @@ class FittedClassification(FittedTask):
     num_outputs: int = 2
     reference: str = "prior"
 
+    @property
+    def quantity(self) -> str:
+        return f"probability of a {self.target.rstrip('s')}"
+
     def encode(self, y: np.ndarray) -> np.ndarray:
         return (y >= 1).astype(np.int64)
 

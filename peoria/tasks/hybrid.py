@@ -41,6 +41,10 @@ class FittedHybrid(FittedTask):
     def num_bins(self) -> int:
         return len(self.edges) + 1
 
+    @property
+    def quantity(self) -> str:
+        return f"bin of {self.target}"
+
     def bins(self, y: np.ndarray) -> np.ndarray:
         """Bin index of each count, int64 [N], 0 for the least popular."""
         return np.searchsorted(np.asarray(self.edges), y, side="left")

@@ -1,32 +1,31 @@
 """One run as the sweep folder tells it: what MLflow is to hold, worked out from files alone, so that any later pass comes to the same."""
 
-import functools
-import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from peoria.errors import RecordError
 from peoria.records.folder import BaselineFolder, SweepFolder, TrialFolder
 from peoria.records.points import read_points
 from peoria.records.schema import BaselineRecord, RunState, SweepRecord
-from peoria.records.selection import Standings, best_by_objective, said, winners_of
-from peoria.records.trials import TrialRecord, read_trial
-from peoria.tracking.curves import MAX_KEYS, MetricPoint, curve, is_finite, mlflow_name, thinned
-from peoria.tracking.redact import scrub, scrub_text
+from peoria.records.trials import read_trial
+from peoria.tracking.best import BestSoFar, TrialEnd
+from peoria.tracking.curves import MetricPoint, curve, is_finite, thinned
+from peoria.tracking.verdict_file import Said, TestNumbers
+from peoria.tracking.words import NOTE, ROLES, as_params, as_tags, baseline_note, flat, sweep_axes, trial_axes, trial_name, trial_note
 
-MAX_CHARS = 500  # a value
-_SWEEP_PARAMS = ("trials", "shards", "tasks", "objective", "se_objective", "control", "num_train", "num_val")
-_TRIAL_STATUS = {"done": "FINISHED", "pruned": "KILLED", "diverged": "FINISHED", "failed": "FAILED"}
+_SWEEP_PARAMS = ("trials", "shards", "tasks", "objective", "se_objective", "control", "where", "num_train", "num_val")
+# A pruned trial has done its work; that it was pruned is told by its tag `status`.
+_TRIAL_STATUS = {"done": "FINISHED", "pruned": "FINISHED", "diverged": "FINISHED", "failed": "FAILED", "infeasible": "FAILED"}
 _SWEEP_STATUS = {"finished": "FINISHED", "interrupted": "KILLED", "failed": "FAILED"}
 
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A sweep, a trial or a baseline. ``kind`` and ``key`` name it within its sweep."""
+    """A sweep, a trial, a baseline, or the mean of fresh seeds. ``kind`` and ``key`` name it within its sweep."""
 
-    kind: str  # "sweep", "trial" or "baseline"
+    kind: str  # "sweep", "trial", "baseline" or "mean"
     key: str  # "" for the sweep
     name: str
     started_ms: int
@@ -36,6 +35,7 @@ class TrackedRun:
     status: str = "RUNNING"  # MLflow's word
     ended_ms: int | None = None
     artifacts: dict[str, Path] = field(default_factory=dict)  # path in the run → file
+    test: TestNumbers | None = None
 
     @property
     def marker(self) -> str:
@@ -43,143 +43,99 @@ class TrackedRun:
         return "trials_ended" if self.kind == "sweep" else "pictures_seen"
 
 
-def folder_stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """(path, modified ns, bytes) of all files that a projection is made of: equal stamps, nothing new."""
-    patterns = ("*.json", "trials/*/*.json", "trials/*/points.jsonl", "baselines/*/baseline.json", "report/*.*")
-    files = sorted(path for pattern in patterns for path in folder.glob(pattern) if not path.name.startswith("."))
-    return tuple((str(path), stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat()))
-
-
-def read_sweep(folder: SweepFolder) -> list[TrackedRun]:
-    """The runs of a sweep folder, the sweep itself first.
-
-    Raises:
-        RecordError: a file of it is not there, damaged, or of another format.
-    """
-    sweep, over = SweepRecord.read(folder.definition), RunState.read_if_there(folder.finished)
-    read = [_trial(trial, _stamp(trial.path), over, sweep.val_keys_sha256) for trial in folder.trials()]
-    length = max((longest for _, longest, _ in read), default=0)
-    runs = [_sweep(folder, sweep, over, [record for _, _, record in read]), *(run for run, _, _ in read)]
-    return runs + [_baseline(baseline, length, sweep) for baseline in folder.baselines()]
-
-
-def _sweep(folder: SweepFolder, sweep: SweepRecord, over: RunState | None, trials: list[TrialRecord]) -> TrackedRun:
-    note = "\n\n".join(text for text in (sweep.question, _headline(folder)) if text)
-    tags = {"mlflow.note.content": note or None, "val_keys_sha256": sweep.val_keys_sha256}
+def sweep_run(folder: SweepFolder, sweep: SweepRecord, over: RunState | None, so_far: BestSoFar, said: Said) -> TrackedRun:
+    note = "\n\n".join(text for text in (sweep.question, said.headline) if text)
+    tags: dict[str, Any] = {"role": "sweep", NOTE: note or None, "val_keys_sha256": sweep.val_keys_sha256}
     tags |= flat(sweep.environment.model_dump(), "environment")
     tags["mlflow.source.git.commit"] = tags.get("environment.git_commit")
-    tags |= {f"winner_for_{target}": f"{trial.key}, {said(target, trial.metrics)}" for target, trial in winners_of(trials).items()}
-    if (best := best_by_objective(trials)) is not None:
+    choice = so_far.choice(sweep)
+    tags |= {f"winner_for_{target}": words for target, words in so_far.said(choice).items()}
+    if (best := so_far.best) is not None:
         tags["best_by_objective"] = f"{best.key}, best by objective ({sweep.objective} {best.objective:+.3f})"
-    report = [path for path in (folder.verdict, folder.page, folder.report_run) if path.is_file()]
     return TrackedRun(
         kind="sweep",
         key="",
         name=sweep.name,
         started_ms=int(sweep.started_at * 1000),
-        params=_params(flat({name: getattr(sweep, name) for name in _SWEEP_PARAMS} | sweep.definition)),
-        tags=_tags(tags),
-        points=thinned(_best_so_far(trials), None, ended=over is not None),
+        params=as_params(flat(sweep.definition | {name: getattr(sweep, name) for name in _SWEEP_PARAMS})) | sweep_axes(sweep),
+        tags=as_tags(tags | said.answers),
+        points=so_far.points(ended=over is not None),
         status="RUNNING" if over is None else _SWEEP_STATUS[over.status],
         ended_ms=None if over is None else int(over.ended_at * 1000),
-        artifacts={path.name: path for path in report},
+        artifacts=_artifacts(folder, choice.winners),
+        test=said.of_sweep,
     )
 
 
-def _headline(folder: SweepFolder) -> str | None:
-    """Of the verdict, where there is one; this wing comes before the verdict's, so it reads no more of it than this."""
-    if not folder.verdict.is_file():
-        return None
-    try:
-        found = json.loads(folder.verdict.read_bytes()).get("headline")
-    except ValueError as error:
-        raise RecordError(f"{folder.verdict}: not JSON ({error}); it is written whole by `peoria report`") from None
-    return None if found is None else str(found)
+def _artifacts(folder: SweepFolder, winners: Mapping[str, str]) -> dict[str, Path]:
+    """Of a report, with the cards of the models that won; nothing before."""
+    found = {path.name: path for path in folder.report_files}
+    if folder.page.is_file():
+        found |= {f"model_card_{target}.json": folder.trial(key).model_card for target, key in winners.items()}
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
-def _best_so_far(trials: list[TrialRecord]) -> list[MetricPoint]:
-    """The metrics of the trial that is best by objective among the first n that ended, at step n; of the searched space alone."""
-    searched = [trial for trial in trials if trial.purpose == "search" and trial.ended_at is not None]
-    by_key = {trial.key: trial for trial in searched}
-    so_far, points = Standings(), []
-    for step, trial in enumerate(sorted(searched, key=lambda trial: (trial.ended_at, trial.key)), start=1):
-        if trial.status == "done" and trial.objective is not None:
-            so_far.add(trial.key, trial.objective, trial.metrics)
-        values: dict[str, float] = {}
-        if so_far.by_objective:
-            best = by_key[so_far.by_objective[0]]
-            finite = {f"best_by_objective/{name}": float(value) for name, value in sorted(best.metrics.items()) if is_finite(value)}
-            values = {"best_by_objective/objective": float(best.objective or 0.0)} | finite
-        points.append(MetricPoint(step, dict(list(values.items())[: MAX_KEYS - 1]) | {"trials_ended": float(step)}))
-    return points
-
-
-@functools.lru_cache(maxsize=4096)  # the stamp names the contents: an ended trial is read once
-def _trial(folder: TrialFolder, stamp: tuple[object, ...], over: RunState | None, val_keys_sha256: str) -> tuple[TrackedRun, int, TrialRecord]:
-    """The run of a trial folder, the step that its curves reach or will reach, and the trial."""
+def trial_run(folder: TrialFolder, over: RunState | None, sweep: SweepRecord) -> tuple[TrackedRun, TrialEnd]:
+    """
+    Raises:
+        RecordError: a file of it cannot be read.
+    """
     trial, raw = read_trial(folder), read_points(folder.points)
     diverged = any(isinstance(value, float) and not math.isfinite(value) for _, metrics in raw for value in metrics.values())
-    tags: dict[str, Any] = {"purpose": trial.purpose, "of": trial.of, "label": trial.label, "status": trial.status}
-    tags["val_keys_sha256"] = val_keys_sha256
+    tags: dict[str, Any] = {"role": ROLES[trial.purpose], "of": trial.of, "label": trial.label, "status": trial.status}
+    tags["val_keys_sha256"] = sweep.val_keys_sha256
     status, ended_ms = ("RUNNING", None) if over is None else ("KILLED", int(over.ended_at * 1000))
     if trial.status != "running":
         assert trial.ended_at is not None
         status, ended_ms = _TRIAL_STATUS[trial.status], int(trial.ended_at * 1000)
-        tags |= {"error": trial.error, "objective": trial.objective}
+        tags["error"] = trial.error
         diverged |= trial.status == "diverged"
     elif over is not None:
         tags["status"] = "interrupted"
     if diverged:
         tags["diverged"] = True
-    points = thinned(curve(raw), trial.config.pictures, ended=trial.status != "running")
-    name = trial.label if trial.label.startswith(trial.key) else f"{trial.key} {trial.label}"
-    params = _params(flat(trial.config.model_dump(mode="json")))
-    run = TrackedRun("trial", trial.key, name, int(trial.started_at * 1000), params, _tags(tags), points, status, ended_ms)
-    return run, max(trial.config.pictures, raw[-1][0] if raw else 0), trial
+    seen = raw[-1][0] if raw else 0
+    tags[NOTE] = trial_note(trial, seen, sweep.objective, over=over is not None)
+    run = TrackedRun(
+        kind="trial",
+        key=trial.key,
+        name=trial_name(trial),
+        started_ms=int(trial.started_at * 1000),
+        params=as_params(flat(trial.config.model_dump(mode="json"))) | trial_axes(trial.config),
+        tags=as_tags(tags),
+        points=thinned(curve(raw, sweep.objective), trial.config.pictures, ended=trial.status != "running"),
+        status=status,
+        ended_ms=ended_ms,
+    )
+    end = TrialEnd(
+        key=trial.key,
+        searched=trial.purpose == "search",
+        running=trial.status == "running",
+        length=max(trial.config.pictures, seen),
+        pictures=trial.pictures,
+        status=trial.status,
+        objective=trial.objective,
+        metrics=trial.metrics,
+        ended_at=trial.ended_at,
+        again=run if trial.purpose == "reseed" else None,
+    )
+    return run, end
 
 
-def _baseline(folder: BaselineFolder, length: int, sweep: SweepRecord) -> TrackedRun:
+def baseline_run(folder: BaselineFolder, length: int, sweep: SweepRecord, said: Said) -> TrackedRun:
     """A baseline as a line: its values at step 0 and at the end of the longest trial; a longer one later makes the line longer."""
     about = BaselineRecord.read(folder.record)
     metrics = {key: value for key, value in sorted(about.metrics.items()) if is_finite(value)}
-    raw = [(step, metrics) for step in sorted({0, length})]
+    tags = {"role": "baseline", "kind": about.kind, "label": about.label, "status": "done", "val_keys_sha256": sweep.val_keys_sha256}
     return TrackedRun(
         kind="baseline",
         key=about.name,
-        name=f"baseline {about.label}",
+        name=about.name.replace("-", " "),
         started_ms=int(sweep.started_at * 1000),
-        params=_params(flat(dict(about.constants))),
-        tags=_tags({"kind": about.kind, "label": about.label, "status": "done", "val_keys_sha256": sweep.val_keys_sha256}),
-        points=tuple(curve(raw)),
+        params=as_params(flat(dict(about.constants))),
+        tags=as_tags(tags | {NOTE: baseline_note(about)}),
+        points=tuple(curve([(step, metrics) for step in sorted({0, length})], sweep.objective)),
         status="FINISHED",
         ended_ms=int(folder.record.stat().st_mtime * 1000),
+        test=said.of_predictor(about.name),
     )
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as ``outer.inner``, secrets hidden by their names."""
-    found: dict[str, Any] = {}
-    for key, value in scrub(values).items():
-        name = f"{prefix}.{key}" if prefix else str(key)
-        found |= flat(value, name) if isinstance(value, dict) else {name: value}
-    return found
-
-
-def _params(values: dict[str, Any]) -> dict[str, str]:
-    """Settings as MLflow takes them; None is a setting like any other."""
-    return {mlflow_name(key): _text(value) for key, value in values.items()}
-
-
-def _tags(values: dict[str, Any]) -> dict[str, str]:
-    return {mlflow_name(key): _text(value) for key, value in values.items() if value not in (None, "")}
-
-
-def _text(value: Any) -> str:
-    """At most MAX_CHARS characters; of a long text the start and the end, where a traceback says what went wrong."""
-    text = scrub_text(value) if isinstance(value, str) else json.dumps(scrub(value), sort_keys=True, ensure_ascii=False)
-    return text if len(text) <= MAX_CHARS else f"{text[: MAX_CHARS // 5]} … {text[len(text) - MAX_CHARS // 5 * 4 + 3 :]}"
-
-
-def _stamp(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    files = sorted(path for path in folder.glob("*.json*") if not path.name.startswith("."))
-    return tuple((path.name, stat.st_mtime_ns, stat.st_size) for path in files if (stat := path.stat()))

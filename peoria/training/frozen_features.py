@@ -17,6 +17,7 @@ from peoria.data.dataset import SplitData
 from peoria.data.images import CROP_PX
 from peoria.errors import WeightsError
 from peoria.training.evaluate import fill_centre
+from peoria.training.gpu import release_memory
 from shards.cache.mapped import built_once
 from shards.cpus import usable_cpus
 
@@ -38,6 +39,7 @@ class FrozenTrunk:
     net: "PopularityNet"
     config: TrialConfig
     identity: str  # of the packed set
+    runs_on: "torch.device | None" = None  # where the net is brought for features that are not in the cache; None: where it lies
 
     def features(self, split: SplitData, crops: int, folder: Path | None, budget_bytes: int | None = None) -> np.ndarray:
         """Of ``crops`` random crops (and flips) of each picture, float16 [N, crops, F], read-only; of the centre crop where ``crops`` is
@@ -53,7 +55,12 @@ class FrozenTrunk:
         shape = (len(split), max(crops, 1), self.net.num_features)
 
         def fill(out: np.ndarray) -> None:
-            _compute(self, split, crops, out)
+            lay = self.net.head.weight.device
+            try:
+                move(self.net, self.config.net, self.device)
+                _compute(self, split, crops, out)
+            finally:
+                move(self.net, self.config.net, lay)
 
         if folder is None:
             found = np.empty(shape, DTYPE)
@@ -66,6 +73,9 @@ class FrozenTrunk:
         """Names the pictures (by the set and their keys in it), the trunk with its numbers, where and how it is run, and the crops."""
         import torch
 
+        from peoria.models import software
+
+        others = software(self.config.net, self.config.plugins)
         named = {
             "identity": self.identity,
             "pictures": hashlib.sha256("\n".join(split.labels.keys.tolist()).encode()).hexdigest(),
@@ -77,12 +87,13 @@ class FrozenTrunk:
             "autocast": str(self.autocast),
             "torch": str(torch.__version__),
             "views": crops,  # the key is part of the names of files that exist
+            **({"software": others} if others else {}),
         }
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def device(self) -> "torch.device":
-        return self.net.head.weight.device
+        return self.runs_on or self.net.head.weight.device
 
     @property
     def autocast(self) -> "torch.dtype | None":
@@ -95,6 +106,15 @@ class FrozenTrunk:
         from peoria.models.weights import state_sha256
 
         return state_sha256(self.net.trunk.state_dict())
+
+
+def move(net: "PopularityNet", name: str, device: "torch.device") -> None:
+    """Moves the net of that name where it does not lie yet; what it had on a GPU is given back."""
+    from peoria.models import to_device
+
+    if net.head.weight.device.type != device.type:
+        to_device(net, name, device.type)
+        release_memory()
 
 
 def crops_seed(identity: str) -> int:

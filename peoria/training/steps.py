@@ -3,24 +3,30 @@
 Either gives the loss of the batch at a position of the stream, decided by (seed, position) alone, and the outputs for all val pictures.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import DTypeLike
 from torch import Tensor, nn
 
 from peoria.config.trial import TrialConfig
 from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import CROP_PX
+from peoria.data.on_device import PICTURE_BYTES, DevicePictures
 from peoria.data.prefetch import Prefetcher
 from peoria.data.streams import TrialStream, generator, torch_seed
 from peoria.models import PopularityNet
 from peoria.tasks import FittedTask
 from peoria.training.evaluate import forward_all
 from peoria.training.frozen_features import CENTRE, FrozenTrunk
+from peoria.training.gpu import spare_bytes
 
+CROP_BYTES = CROP_PX * CROP_PX * 3
+RESIDENT_PASSES = 2  # over train: a picture is a quarter larger than a crop of it
 HEAD_BATCH = 8192  # pictures at a time in front of the head
 
 
@@ -48,29 +54,75 @@ class FineTuning:
     val: SplitData
     length: int  # of the stream, in pictures
     autocast: torch.dtype | None
+    compiled: bool = False
 
     def __post_init__(self) -> None:
-        size = self.batches.batch_size
-        buffers = [((size, CROP_PX, CROP_PX, 3), np.dtype(np.uint8)), ((size,), self.batches.encoded.dtype)]
-        self.feeder = Prefetcher(self._fill, buffers, self.net.head.weight.device, step=size, stop=self.length)
+        self.device = self.net.head.weight.device
+        self.feeder = self._feeder(self._fill, ((CROP_PX, CROP_PX, 3), np.uint8))
+        self._resident: DevicePictures | None = None
+        self._forward = torch.compile(self._outputs, dynamic=False) if self.compiled else self._outputs
+        self._held: list[Tensor] | None = None  # val's crops
 
     @property
     def trained(self) -> nn.Module:
         return self.net
 
     def loss(self, position: int) -> Tensor:
-        crops, encoded = self.feeder.batch(position)
-        seed_dropout(torch_seed(self.batches.seed, TrialStream.DROPOUT, position), crops.device)
+        return self.loss_of(*self.batch(position))
+
+    def batch(self, position: int) -> tuple[Tensor, ...]:
+        """What `loss_of` takes, on the device, of the batch at ``position``; what it drops is settled too."""
+        found = self.feeder.batch(position)
+        seed_dropout(torch_seed(self.batches.seed, TrialStream.DROPOUT, position), self.device)
+        return found
+
+    def loss_of(self, *batch: Tensor) -> Tensor:
+        *places, encoded = batch
+        crops = places[0] if self._resident is None else self._resident.crops(*places)
+        outputs = self._forward(crops)
+        with self._mixed():
+            return self.fitted.loss(outputs, encoded)
+
+    def _outputs(self, crops: Tensor) -> Tensor:
         images = self.net.preprocess(crops)
-        with torch.autocast(crops.device.type, self.autocast, enabled=self.autocast is not None):
-            return self.fitted.loss(self.net(images), encoded)
+        with self._mixed():
+            outputs: Tensor = self.net(images)
+        return outputs
+
+    def _mixed(self) -> torch.autocast:
+        return torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None)
+
+    def settle(self) -> None:
+        """Once a step has shown what it needs: where the pictures fit beside it, and each is seen often enough, they are brought to the device whole
+        and cut there. Their crops are the same, so no bit depends on it."""
+        rows = self.batches.rows
+        if self.length >= RESIDENT_PASSES * len(rows) and len(rows) * PICTURE_BYTES <= spare_bytes():
+            self.stay(DevicePictures.of(self.batches.pixels, rows, self.device))
+
+    def stay(self, resident: DevicePictures | None) -> None:
+        """From now on batches are cut from these."""
+        if resident is not None:
+            self._resident, self.feeder = resident, self._feeder(self._fill_places, ((), np.int64), ((3,), np.int64))
+
+    def _feeder(self, fill: Callable[..., int], *of_each: tuple[tuple[int, ...], DTypeLike]) -> Prefetcher:
+        size = self.batches.batch_size
+        buffers = [((size, *shape), dtype) for shape, dtype in (*of_each, ((), self.batches.encoded.dtype))]
+        return Prefetcher(fill, buffers, self.device, step=size, stop=self.length)
 
     def _fill(self, position: int, pixels: np.ndarray, targets: np.ndarray) -> int:
         crops, targets[:] = self.batches.fill(position, pixels)
         return len(crops)
 
+    def _fill_places(self, position: int, places: np.ndarray, augment: np.ndarray, targets: np.ndarray) -> int:
+        assert self._resident is not None
+        rows, augment[:] = self.batches.draw(position, position + self.batches.batch_size)
+        places[:], targets[:] = self._resident.places(rows), self.batches.encoded[rows]
+        return len(rows)
+
     def outputs(self) -> np.ndarray:
-        return forward_all(self.net, self.val.pixels, device=self.net.head.weight.device, autocast=self.autocast)
+        if self._held is None and self.device.type == "cuda" and len(self.val) * CROP_BYTES <= spare_bytes():
+            self._held = []
+        return forward_all(self.net, self.val.pixels, device=self.device, autocast=self.autocast, held=self._held)
 
 
 @dataclass
@@ -122,12 +174,25 @@ class LinearProbe:
 
 
 def make_steps(
-    config: TrialConfig, dataset: Dataset, net: PopularityNet, fitted: FittedTask, batches: Batches, autocast: torch.dtype | None
+    config: TrialConfig,
+    dataset: Dataset,
+    net: PopularityNet,
+    fitted: FittedTask,
+    batches: Batches,
+    autocast: torch.dtype | None,
+    *,
+    compiled: bool = False,
+    features_on: torch.device | None = None,
 ) -> Steps:
-    """The head alone where nothing else can change, the whole net otherwise."""
+    """The head alone where nothing else can change, the whole net otherwise.
+
+    Args:
+        compiled: whether the whole net's kernels are.
+        features_on: runs a frozen trunk; None: where the net lies, which is where the head is trained.
+    """
     if not net.trunk_is_frozen:
-        return FineTuning(net, fitted, batches, dataset.val, config.pictures, autocast)
-    trunk = FrozenTrunk(net, config, dataset.identity)
+        return FineTuning(net, fitted, batches, dataset.val, config.pictures, autocast, compiled)
+    trunk = FrozenTrunk(net, config, dataset.identity, features_on)
     of_train = trunk.features(dataset.train, config.num_frozen_crops, dataset.cache, dataset.cache_bytes)
     of_val = trunk.features(dataset.val, CENTRE, dataset.cache, dataset.cache_bytes)
     return LinearProbe(net, fitted, batches, config.pictures, of_train, of_val)

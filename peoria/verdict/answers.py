@@ -26,7 +26,8 @@ class LearningCurvePoint(Model):
     fraction: Number = Field(description="share of the owners")
     num_owners: int = Field(description="owners of train")
     num_pictures: int = Field(description="pictures of train")
-    rho: Interval = Field(description="ρ of views on test")
+    num_trainings: int = Field(description="trainings with different seeds, of which ρ is the mean")
+    rho: Interval = Field(description="ρ of views on test; holds the luck of training where there are several trainings")
 
 
 class PowerLaw(Model):
@@ -52,7 +53,10 @@ class LearningCurve(Model):
 
     points: tuple[LearningCurvePoint, ...] = Field(description="the smallest part first")
     last_doubling: Interval | None = Field(description="ρ of all owners less ρ of half of them; null without these two")
-    still_rising: bool | None = Field(description="whether the lower bound of last_doubling is above 0")
+    answer: Literal["rising", "falling", "negligible", "undecided", "too few owners", "too few trainings"] | None = Field(
+        description="rising or falling: last_doubling is above or below 0 for sure; negligible: it is below 0.02 for sure; null without last_doubling"
+    )
+    detectable: Number | None = Field(description="smallest last_doubling that is seen in 4 cases of 5; null without it")
     fit: PowerLaw | None = Field(description="null with fewer than 3 points")
     further: tuple[Extrapolation, ...] = Field(description="empty with fewer than 3 points")
     statement: str = Field(description=STATEMENT)
@@ -73,41 +77,25 @@ class Leak(Model):
     owner: HeldOut = Field(description="pictures of owners never seen")
     difference: Interval = Field(description="ρ of random less ρ of owner; not paired")
     leaks: bool = Field(description="whether the lower bound of the difference is above 0, of enough owners")
+    detectable: Number = Field(description="smallest difference that is seen in 4 cases of 5")
     statement: str = Field(description=STATEMENT)
 
 
 class TimeSplit(Model):
-    """Test pictures from a cutoff date on, by a model of the past and by the recipe."""
+    """Test pictures from a cutoff date on, by models of the past and by models of as many pictures of any time."""
 
     cutoff: str = Field(description="date, YYYY-MM-DD")
     num_pictures: int = Field(description="test pictures from the cutoff on")
     num_owners: int = Field(description="owners that are resampled")
+    num_trainings: int = Field(description="trainings a side, with different seeds, of which ρ is the mean")
     past: Interval = Field(description="ρ of views, trained on pictures from before the cutoff")
+    control: Interval = Field(description="ρ of views, trained on as many pictures of any time, of owners taken by chance")
     all: Interval = Field(description="ρ of views, trained on all of train")
-    difference: Interval = Field(description="past less all")
-    statement: str = Field(description=STATEMENT)
-
-
-class Weights(Model):
-    """Weights of ranks, fitted on val."""
-
-    context: Number = Field(description="of the context's score")
-    image: Number = Field(description="of the image's score")
-
-
-class OnTopOfContext(Model):
-    """What the network as shipped adds to what is known without the picture."""
-
-    num_val: int = Field(description="val pictures, on which the weights are fitted")
-    num_test: int = Field(description="test pictures")
-    num_owners: int = Field(description="owners that are resampled")
-    weights: Weights = Field(description="of the two scores in their sum")
-    rho_context: Interval = Field(description="ρ of views, context alone")
-    rho_image: Interval = Field(description="ρ of views, image alone")
-    rho_both: Interval = Field(description="ρ of views, both")
-    difference: Interval = Field(description="both less context")
-    image_given_context: Interval | None = Field(description="ρ of image and views, the context's score held fixed; null below 100 pictures")
-    adds: bool = Field(description="whether the lower bound of the difference is above 0, of enough owners")
+    difference: Interval = Field(description="past less control")
+    answer: Literal["worse", "negligible", "undecided", "too few owners", "too few trainings"] = Field(
+        description="worse: the difference is below 0 for sure; negligible: it is above −0.02 for sure"
+    )
+    detectable: Number = Field(description="smallest difference that is seen in 4 cases of 5")
     statement: str = Field(description=STATEMENT)
 
 
@@ -145,15 +133,16 @@ class Content(Model):
 
 
 class CountNoise(Model):
-    """The highest ρ that counting noise leaves to a score that knows every picture's true rate."""
+    """The highest ρ that Poisson counting alone leaves to a score that knows every picture's true rate; counts that vary more leave less."""
 
     half: Number = Field(description="ρ between random halves of the counts")
     reliability: Interval | None = Field(description="ρ between two readings of the counts; null where that cannot be told")
     ceiling: Interval | None = Field(description="highest ρ; null where that cannot be told")
     num_pictures: int = Field(description="test pictures")
     num_thinnings: int = Field(description="random halvings that were averaged")
+    num_owners: int = Field(description="owners that are resampled; where most counts are 0 those who have another")
     zero_share: Number = Field(description="share of counts that are 0")
-    upper_bound_only: bool = Field(description="most counts are 0, so that the truth may lie lower")
+    upper_bound_only: bool = Field(description="a tenth of the counts or more are 0, so that of Poisson counts too the truth may lie lower")
     statement: str = Field(description=STATEMENT)
 
 
@@ -251,7 +240,6 @@ class Questions(Model):
     learning_curve: LearningCurve | None = Field(default=None, description="would more pictures help?")
     leak: Leak | None = Field(default=None, description="what would a split that ignores owners flatter by?")
     time: TimeSplit | None = Field(default=None, description="does a model of the past hold later?")
-    on_top_of_context: OnTopOfContext | None = Field(default=None, description="the network as shipped, on top of context")
     noise: Noise | None = Field(default=None, description="where does white noise rank?")
     content: Content | None = Field(default=None, description="how far could a score of the content get?")
     count_noise: CountNoises = Field(default=CountNoises(), description="how far could any score get?")

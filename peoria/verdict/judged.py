@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from peoria.records.schema import SweepRecord
-from peoria.records.selection import winners_of
+from peoria.records.selection import Choice, choice_in
 from peoria.records.trials import TrialRecord
 
 
@@ -16,13 +16,15 @@ class Judged:
     paper: list[TrialRecord]
     seeds: dict[str, list[TrialRecord]]  # by winner: its settings trained again
     subsets: list[TrialRecord]  # the views' winner again on parts of train
+    choice: Choice  # by which they won
 
     @classmethod
-    def of(cls, trials: list[TrialRecord]) -> "Judged":
+    def of(cls, sweep: SweepRecord, trials: list[TrialRecord]) -> "Judged":
         done = {trial.key: trial for trial in trials if trial.status == "done"}
         # A recipe that diverges on a seed is that much worse: left out, only the seeds that went well would be judged.
         ended = done | {trial.key: trial for trial in trials if trial.status == "diverged"}
-        winners = winners_of(trials)
+        choice, by_key = choice_in(sweep, trials), {trial.key: trial for trial in trials}
+        winners = {target: by_key[key] for target, key in choice.winners.items()}
         seeds: dict[str, list[TrialRecord]] = {}
         for winner in winners.values():
             of_winner = [trial for trial in trials if trial.purpose == "reseed" and trial.of == winner.key]
@@ -30,8 +32,8 @@ class Judged:
             if again:
                 seeds[winner.key] = again
         views = winners.get("views")
-        subsets = [trial for trial in done.values() if views is not None and trial.of == views.key and trial.purpose == "subset"]
-        return cls(winners, [trial for trial in done.values() if trial.purpose == "paper"], seeds, subsets)
+        subsets = [trial for trial in ended.values() if views is not None and trial.of == views.key and trial.purpose == "subset"]
+        return cls(winners, [trial for trial in done.values() if trial.purpose == "paper"], seeds, subsets, choice)
 
     @property
     def keys(self) -> list[str]:

@@ -1,6 +1,6 @@
 """What is judged on the test split: networks, baselines, combinations, an oracle; each a score of every picture."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from peoria.data.dataset import Dataset, SplitData
 from peoria.data.images import Pictures
 from peoria.records.folder import SweepFolder
 from peoria.records.trials import TrialRecord
-from peoria.records.val_scores import ValScores
+from peoria.records.whole import baseline_scores, trial_scores
 from peoria.stats.combine import combine
 from peoria.tasks import FittedTask, get_task
 from peoria.training.checkpoint import load_model
@@ -19,6 +19,7 @@ from peoria.training.evaluate import forward_all, network_metrics
 from peoria.verdict.judged import Judged
 from peoria.verdict.schema import Kind
 from shards.labels import Labels
+from shards.words import counted
 
 KINDS: tuple[Kind, ...] = ("recipe", "shipped", "paper", "learned", "context", "combined", "trivial", "oracle")
 BASELINES = ("learned", "context", "trivial")
@@ -41,9 +42,14 @@ class PredictorScores:
         found = self.views if target == "views" else self.favorites
         return None if found is None else np.atleast_2d(np.asarray(found, np.float64))
 
+    def take(self, rows: np.ndarray) -> "PredictorScores":
+        """Of some of the pictures."""
+        views, favorites = (None if of is None else of[..., rows] for of in (self.views, self.favorites))
+        return replace(self, views=views, favorites=favorites)
+
 
 ORACLE = "oracle"  # a column of planted pictures: what a perfect reader of the picture would score
-RANKS = {"rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd"}
+RANKS = {"rho_views", "gini_fav", "auc_fav", "rank_mean", "score_sd", "score_spread"}
 
 
 def network_predictors(judged: Judged, test: SplitData) -> dict[str, PredictorScores]:
@@ -52,7 +58,7 @@ def network_predictors(judged: Judged, test: SplitData) -> dict[str, PredictorSc
         if again := judged.seeds.get(winner.key):
             scores = np.stack([network_score(trial, test.pixels) for trial in again])
             name = f"recipe-{winner.key}"
-            found[name] = PredictorScores(name, f"{winner.label}, {len(again)} fresh seeds", "recipe", scores, scores)
+            found[name] = PredictorScores(name, f"{winner.label}, {counted(len(again), 'fresh seed')}", "recipe", scores, scores)
         found[f"trial-{winner.key}"] = network_predictor(winner, test, "shipped")
     for trial in judged.paper:
         found[f"trial-{trial.key}"] = network_predictor(trial, test, "paper")
@@ -75,12 +81,13 @@ def network_score(trial: TrialRecord, pixels: Pictures) -> np.ndarray:
 
 
 def network_outputs(trial: TrialRecord, pixels: Pictures) -> tuple[FittedTask, np.ndarray]:
-    import torch
+    """In float32 whatever it was trained in, on the GPU where there is one: ranks, and a report, are the same anywhere up to rounding."""
+    from peoria.models import exact_float32, pick_device
 
     net, card = load_model(trial.folder)
-    fitted = get_task(card.config.task).restore(card.task)
-    # On the CPU and in float32 whatever it was trained on, so that a report can be made again anywhere.
-    return fitted, forward_all(net, pixels, device=torch.device("cpu"), autocast=None)
+    fitted, device = get_task(card.config.task, card.config.plugins).restore(card.task), pick_device("auto")
+    with exact_float32():
+        return fitted, forward_all(net.to(device), pixels, device=device, autocast=None)
 
 
 def baseline_predictors(judged: Judged, dataset: Dataset, test: SplitData, tasks: tuple[str, ...]) -> dict[str, PredictorScores]:
@@ -98,19 +105,21 @@ def with_context(judged: Judged, predictors: dict[str, PredictorScores], folder:
     context = predictors.get(CONTEXT)
     if context is None:
         return found
-    stored = ValScores.read(folder.baseline(CONTEXT).val_scores)
+    stored = baseline_scores(folder.baseline(CONTEXT))
     on_val = {"views": stored.views, "favorites": stored.favorites}
-    truth = {"views": val.views.astype(np.float64), "favorites": None if val.favorites is None else (val.favorites >= 1).astype(np.float64)}
     for target, winner in judged.winners.items():
         image = predictors[judged.name(target)]
         own = context.score(target)
         trials = judged.seeds.get(winner.key, [winner])
         scores = image.score(target)
-        y = truth[target]
+        rows, counts = val.counted(target)
+        y = (counts if target == "views" else counts >= 1).astype(np.float64)
         assert scores is not None
         assert own is not None
-        assert y is not None
-        joined = [combine(val_score(trial, len(val)), on_val[target], y).score(own[0], score) for trial, score in zip(trials, scores, strict=True)]
+        joined = [
+            combine(val_score(trial, len(val))[rows], on_val[target][rows], y).score(own[0], score)
+            for trial, score in zip(trials, scores, strict=True)
+        ]
         name = f"{CONTEXT}+{image.name}"
         before = found.get(name, PredictorScores(name, f"{context.label} and the image", "combined", None, None))
         columns = {"views": before.views, "favorites": before.favorites} | {target: np.stack(joined)}
@@ -122,7 +131,7 @@ def val_score(trial: TrialRecord, num_val: int) -> np.ndarray:
     """Of its last evaluation, float64 [N]; as `network_score` of a trial that diverged."""
     if trial.status == "diverged":
         return np.zeros(num_val)
-    return ValScores.read(trial.folder.val_scores).views
+    return trial_scores(trial.folder).views
 
 
 def oracle_predictor(test: SplitData, control: str | None) -> dict[str, PredictorScores]:
@@ -133,8 +142,3 @@ def oracle_predictor(test: SplitData, control: str | None) -> dict[str, Predicto
     if planted is None:
         return {}
     return {ORACLE: PredictorScores(ORACLE, "oracle (what was planted)", "oracle", planted, planted)}
-
-
-def on_val(folder: SweepFolder) -> dict[str, dict[str, float]]:
-    """By baseline, its rank metrics on val, keys without the split."""
-    return {read.name: {key.removeprefix("val/"): value for key, value in read.metrics.items()} for read in folder.read_baselines()}

@@ -2,23 +2,22 @@
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from peoria.baselines.context import NAME as CONTEXT
 from peoria.data.subsets import Subset
 from peoria.records.trials import TrialRecord
 from peoria.stats import metrics
-from peoria.stats.bootstrap import bootstrap_spearman
 from peoria.stats.ceiling import ContentCeiling, content_ceiling, count_noise, upper_end
-from peoria.stats.combine import OnTopOfContext, on_top_of_context
-from peoria.stats.estimates import Estimate, Resampling
-from peoria.stats.learning_curve import Leak, LearningCurve, LearningCurvePoint, TimeSplit, leak, learning_curve
+from peoria.stats.estimates import Resampling
+from peoria.stats.learning_curve import Leak, LearningCurve, LearningCurvePoint, TimeSplit, leak, learning_curve, time_split
 from peoria.stats.metrics import Floats, expected_best_of, expected_best_of_curve
 from peoria.stats.noise import noise_places
 from peoria.stats.strata import calibration, within_months
-from peoria.verdict import answers, sentences
+from peoria.stats.trainings import of_trainings
+from peoria.verdict import answers, question_sentences
 from peoria.verdict.answers import Content, Copies, CountNoise, CountNoises, Questions, Selection
 from peoria.verdict.judged import Judged
 from peoria.verdict.scores import TestScores
@@ -43,27 +42,27 @@ def answer(scored: TestScores, judged: Judged, trials: list[TrialRecord]) -> Que
     assert score is not None
     assert shipped is not None
     clusters = scored.clusters
-    counts = {"views": labels.views} | ({} if labels.favorites is None else {"favorites": labels.favorites})
+    counts = {name: (of, clusters.take(rows)) for name in ("views", "favorites") for rows, of in [labels.counted(name)] if len(rows)}
     copies = content(scored, resampling)
     calibrated = calibration(shipped, rankdata(labels.views) / len(labels), clusters, resampling)
     months = None
     if labels.uploaded_at is not None:
         months = within_months(shipped, labels.views, labels.uploaded_at, clusters, resampling)
-    on_top = with_context(scored, judged, resampling)
     ends = upper_end(shipped, labels.views, clusters, resampling)
-    noise_of_counts = {name: _kept(CountNoise, count_noise(of, clusters, resampling), sentences.said_of_count_noise) for name, of in counts.items()}
+    twice = {"views": copies.same_owner} if copies is not None else {}  # of other counts copies are not kept
+    noise_of_counts = {
+        name: _kept(CountNoise, count_noise(*of, resampling), partial(question_sentences.said_of_count_noise, copies=twice.get(name)))
+        for name, of in counts.items()
+    }
     return Questions(
         selection=selection(trials, winner, scored.val_se, metrics.spearman(shipped, labels.views), score, labels.views),
-        learning_curve=_kept(
-            answers.LearningCurve, growth(scored, judged, score, resampling), lambda found: sentences.said_of_learning_curve(found, clusters.num)
-        ),
-        leak=_kept(answers.Leak, what_leaks(scored, resampling), sentences.said_of_leak),
-        time=_kept(answers.TimeSplit, later(scored, judged, score, resampling), sentences.said_of_time),
-        on_top_of_context=_kept(answers.OnTopOfContext, on_top, sentences.said_of_context),
-        noise=_kept(answers.Noise, noise_places(scored.noise, shipped), sentences.said_of_noise),
+        learning_curve=_kept(answers.LearningCurve, growth(scored, judged, score, resampling), question_sentences.said_of_learning_curve),
+        leak=_kept(answers.Leak, what_leaks(scored, resampling), question_sentences.said_of_leak),
+        time=_kept(answers.TimeSplit, later(scored, judged, score, resampling), question_sentences.said_of_time),
+        noise=_kept(answers.Noise, noise_places(scored.noise, shipped), question_sentences.said_of_noise),
         content=None if copies is None else _content(copies),
         count_noise=CountNoises(**noise_of_counts),
-        upper_end=_kept(answers.UpperEnd, ends, lambda found: sentences.said_of_upper_end(found, clusters.num)),
+        upper_end=_kept(answers.UpperEnd, ends, lambda found: question_sentences.said_of_upper_end(found, clusters.num)),
         within_months=None if months is None else answers.WithinMonths.model_validate(months),
         calibration=None if calibrated is None else answers.Calibration.model_validate(calibrated),
     )
@@ -75,8 +74,8 @@ def _kept(model: type[M], found: T | None, sentence: Callable[[T], str]) -> M | 
 
 
 def _content(found: ContentCeiling) -> Content:
-    other = _kept(Copies, found.other_owner, lambda pairs: sentences.said_of_copies(pairs, one_owner=False))
-    same = _kept(Copies, found.same_owner, lambda pairs: sentences.said_of_copies(pairs, one_owner=True))
+    other = _kept(Copies, found.other_owner, lambda pairs: question_sentences.said_of_copies(pairs, one_owner=False))
+    same = _kept(Copies, found.same_owner, lambda pairs: question_sentences.said_of_copies(pairs, one_owner=True))
     assert other is not None
     assert same is not None
     return Content(other_owner=other, same_owner=same)
@@ -87,15 +86,6 @@ def what_leaks(scored: TestScores, resampling: Resampling) -> Leak | None:
     if scored.leak is None or not (scored.leak.random.owners != "").any():
         return None
     return leak(scored.leak.random.held_out, scored.leak.owner.held_out, resampling)
-
-
-def with_context(scored: TestScores, judged: Judged, resampling: Resampling) -> OnTopOfContext | None:
-    """`on_top_of_context` of the shipped checkpoint, with what no combination needs: the correlation of image and views given the context."""
-    context, shipped = scored.predictors.get(CONTEXT), scored.predictors[f"trial-{judged.winners['views'].key}"]
-    val = scored.context_on_val
-    if val is None or context is None or context.views is None or shipped.views is None:
-        return None
-    return on_top_of_context(val.image, val.context, val.views, shipped.views, context.views, scored.labels.views, scored.clusters, resampling)
 
 
 def content(scored: TestScores, resampling: Resampling) -> ContentCeiling | None:
@@ -118,42 +108,40 @@ def selection(trials: list[TrialRecord], winner: TrialRecord, val_se: float, on_
 
 
 def growth(scored: TestScores, judged: Judged, score: Floats, resampling: Resampling) -> LearningCurve | None:
-    """The learning curve over nested owner subsets; the whole is the mean of the recipe's seeds, every other point a single training."""
-    labels = scored.labels
-    subsets = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "owners"]
-    if not subsets:
+    """The learning curve over nested owner subsets; the whole is the recipe. A share that was trained once and diverged then has no point."""
+    parts = _trained(judged, "owners")
+    sides = {part: np.stack([scored.subsets[trial.key].score for trial in trials]) for part, trials in parts.items() if _ranks(trials)}
+    if not sides:
         return None
-    columns = {trial.key: scored.subsets[trial.key].score for trial in subsets} | {f"#{k}": row for k, row in enumerate(score)}
-    samples = bootstrap_spearman(columns, labels.views, scored.clusters, **resampling.draws)
-    points = []
-    for trial in subsets:
-        size = scored.subsets[trial.key].size
-        value = metrics.spearman(columns[trial.key], labels.views)
-        share = Subset.parse(str(trial.config.subset)).share
-        points.append(LearningCurvePoint(share, size.num_owners, size.num_pictures, value, samples[trial.key]))
-    whole = np.mean([samples[f"#{k}"] for k in range(len(score))], axis=0)
-    value = float(np.mean([metrics.spearman(row, labels.views) for row in score]))
-    points.append(LearningCurvePoint(1.0, scored.train.num_owners, scored.train.num_pictures, value, whole))
-    return learning_curve(points, scored.clusters)
+    rho = of_trainings(sides | {"all": score}, scored.labels.views, scored.clusters, resampling)
+    sizes = {part: scored.subsets[parts[part][0].key].size for part in sides}
+    points = [LearningCurvePoint(Subset.parse(part).share, of.num_owners, of.num_pictures, rho[part]) for part, of in sizes.items()]
+    return learning_curve([*points, LearningCurvePoint(1.0, scored.train.num_owners, scored.train.num_pictures, rho["all"])], scored.clusters)
 
 
 def later(scored: TestScores, judged: Judged, score: Floats, resampling: Resampling) -> TimeSplit | None:
-    """The time split, a second frozen test: test pictures from the cutoff on, by the recipe trained on all of train and on what was before it."""
-    found = [trial for trial in judged.subsets if Subset.parse(str(trial.config.subset)).kind == "before"]
-    labels = scored.labels
-    if not found or labels.uploaded_at is None:
+    """The time split, a second frozen test: test pictures from the cutoff on, by the recipe trained on what was before it and on its control."""
+    labels, past = scored.labels, _trained(judged, "before")
+    if not past or labels.uploaded_at is None:
         return None
-    trial = found[0]
-    cutoff = np.datetime64(Subset.parse(str(trial.config.subset)).day, "s")
-    rows = np.flatnonzero(labels.uploaded_at >= cutoff)
-    if len(rows) < MIN_LATER or labels.views[rows].min() == labels.views[rows].max():
+    (part, trials), *_ = past.items()
+    day = Subset.parse(part).day
+    control = [trial for of, drawn in _trained(judged, "matched").items() if Subset.parse(of).day == day for trial in drawn]
+    rows = np.flatnonzero(labels.uploaded_at >= np.datetime64(day, "s"))
+    if not control or len(rows) < MIN_LATER or labels.views[rows].min() == labels.views[rows].max():
         return None
-    test, clusters = labels.take(rows), scored.clusters.take(rows)
-    columns = {"past": scored.subsets[trial.key].score[rows]} | {f"#{k}": row[rows] for k, row in enumerate(score)}
-    samples = bootstrap_spearman(columns, test.views, clusters, **resampling.draws)
-    past = Estimate(metrics.spearman(columns["past"], test.views), samples["past"], clusters.effective)
-    seeds = [f"#{k}" for k in range(len(score))]
-    mean = float(np.mean([metrics.spearman(columns[seed], test.views) for seed in seeds]))
-    whole = Estimate(mean, np.mean([samples[seed] for seed in seeds], axis=0), clusters.effective)
-    day = str(cutoff.astype("datetime64[D]"))
-    return TimeSplit(day, len(rows), clusters.num, past.interval(), whole.interval(), (past - whole).interval())
+    of_past, of_control = (np.stack([scored.subsets[trial.key].score[rows] for trial in side]) for side in (trials, control))
+    return time_split(of_past, of_control, score[:, rows], labels.views[rows], scored.clusters.take(rows), day, resampling)
+
+
+def _trained(judged: Judged, kind: str) -> dict[str, list[TrialRecord]]:
+    """The trainings on parts of train of this kind, by part; one that diverged ranks nothing, as a seed of the recipe does."""
+    found: dict[str, list[TrialRecord]] = {}
+    for trial in judged.subsets:
+        if Subset.parse(part := str(trial.config.subset)).kind == kind:
+            found.setdefault(part, []).append(trial)
+    return found
+
+
+def _ranks(trials: list[TrialRecord]) -> bool:
+    return len(trials) > 1 or trials[0].status == "done"

@@ -4,7 +4,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,8 +17,10 @@ from peoria.records.folder import SweepFolder
 from peoria.stats.clusters import Clusters
 from peoria.stats.learning_curve import HeldOut
 from peoria.verdict.predictors import PredictorScores
+from peoria.verdict.vaults import Shown
+from shards.counts import as_arrays, from_arrays
 from shards.files import write_atomic
-from shards.labels import Labels
+from shards.labels import OPTIONAL_COUNTS, Labels
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -34,6 +36,7 @@ class ContactSheet:
 
     rows: np.ndarray  # int64 [K], of the test split
     pictures: np.ndarray  # uint8 [K, 112, 112, 3], RGB
+    moved: np.ndarray | None = None  # uint8 [K, 112, 112, 3]: the same under a map of what moved the score; None in a file of before there were any
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +47,6 @@ class CopyPairs:
     views_b: np.ndarray  # int64 [P]
     owner_a: np.ndarray  # str [P], empty where unknown
     owner_b: np.ndarray  # str [P]
-
-
-@dataclass(frozen=True, eq=False)
-class ContextOnVal:
-    """Scores and views of the V val pictures, from which image and context are combined."""
-
-    image: np.ndarray  # float64 [V], of the shipped network
-    context: np.ndarray  # float64 [V]
-    views: np.ndarray  # int64 [V]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,11 +88,11 @@ class SubsetScores:
 
 @dataclass(frozen=True)
 class TestScores:
-    """Scores of the N pictures of the test split, the labels that they are judged by, and what the further questions need."""
+    """Scores of the N test pictures that one opening shows, the labels that they are judged by, and what the further questions need."""
 
     predictors: dict[str, PredictorScores]  # by name
     labels: Labels
-    opening: int  # how many times the test split has been opened by now
+    opening: int  # its number on record
     val_se: float  # standard error of ρ of views on val, of a score without skill
     noise: np.ndarray  # float64 [K], scores of pictures of white noise
     train: TrainSize  # all of it
@@ -106,7 +100,8 @@ class TestScores:
     subsets: dict[str, SubsetScores] = field(default_factory=dict)  # by trial
     leak: LeakScores | None = None  # None where this was not asked
     copies: CopyPairs | None = None  # None where the packed set did not keep them, or the counts are no picture's own
-    context_on_val: ContextOnVal | None = None  # None without a context
+    shown: Shown | None = None  # None in a file of before there were vaults, which has all of test
+    scored_on: str = "cpu"  # or the GPU's name; in a file that does not say, the CPU
 
     @cached_property
     def clusters(self) -> Clusters:
@@ -115,30 +110,38 @@ class TestScores:
 
     def write(self, folder: SweepFolder, signature: Mapping[str, Any]) -> None:
         """Into the sweep's ``folder``; ``signature`` says what the scores belong to."""
+        write_atomic(folder.test_scores, self.packed(signature))
+
+    def packed(self, signature: Mapping[str, Any]) -> bytes:
+        """The file's bytes: equal scores give equal ones."""
         meta = {
             "format_version": FORMAT_VERSION,
             "signature": dict(signature),
             "opening": self.opening,
+            "shown": None if self.shown is None else asdict(self.shown),
             "predictors": [{"name": p.name, "label": p.label, "kind": p.kind, "losses": p.losses} for p in self.predictors.values()],
             "val_se": self.val_se,
             "train": asdict(self.train),
             "subsets": {key: asdict(subset.size) for key, subset in self.subsets.items()},
             "sheets": list(self.sheets),
+            "scored_on": self.scored_on,
         }
         arrays = {"noise": self.noise}
         for name, p in self.predictors.items():
             arrays |= {f"predictor|{name}|{target}": of for target in ("views", "favorites") if (of := getattr(p, target)) is not None}
-        arrays |= {f"label|{column}": of for column in COLUMNS if (of := getattr(self.labels, column)) is not None}
+        arrays |= {f"label|{column}": of for column in COLUMNS if (of := getattr(self.labels, column)) is not None and column not in OPTIONAL_COUNTS}
+        for column in OPTIONAL_COUNTS:
+            arrays |= as_arrays(f"label|{column}", getattr(self.labels, column))
         arrays |= {f"subset|{key}": subset.score for key, subset in self.subsets.items()}
-        parts: dict[str, DataclassInstance | None] = {"copies": self.copies, "context_on_val": self.context_on_val}
+        parts: dict[str, DataclassInstance | None] = {"copies": self.copies}
         parts |= {f"sheet|{name}": sheet for name, sheet in self.sheets.items()}
         parts |= {f"leak|{side}": None if self.leak is None else getattr(self.leak, side) for side in ("random", "owner")}
         for prefix, part in parts.items():
             if part is not None:
-                arrays |= {f"{prefix}|{each.name}": getattr(part, each.name) for each in fields(part)}
+                arrays |= {f"{prefix}|{each.name}": of for each in fields(part) if (of := getattr(part, each.name)) is not None}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, meta=np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8), **arrays)  # type: ignore[arg-type]
-        write_atomic(folder.test_scores, buffer.getvalue())
+        return buffer.getvalue()
 
     @classmethod
     def read(cls, folder: SweepFolder, signature: Mapping[str, Any]) -> "TestScores | None":
@@ -172,10 +175,11 @@ class TestScores:
             return None
 
         def part(kind: type[T], prefix: str) -> T | None:
-            names = [each.name for each in fields(kind)]
+            names = [each.name for each in fields(kind) if each.default is MISSING or f"{prefix}|{each.name}" in arrays]
             return kind(**{name: arrays[f"{prefix}|{name}"] for name in names}) if f"{prefix}|{names[0]}" in arrays else None
 
         columns: Any = {column: arrays[f"label|{column}"] for column in COLUMNS if f"label|{column}" in arrays}
+        columns |= {column: from_arrays(f"label|{column}", arrays) for column in OPTIONAL_COUNTS}
         random, owner = part(LeakSide, "leak|random"), part(LeakSide, "leak|owner")
         return cls(
             predictors={
@@ -193,5 +197,6 @@ class TestScores:
             subsets={key: SubsetScores(arrays[f"subset|{key}"], TrainSize(**size)) for key, size in meta["subsets"].items()},
             leak=None if random is None or owner is None else LeakScores(random, owner),
             copies=part(CopyPairs, "copies"),
-            context_on_val=part(ContextOnVal, "context_on_val"),
+            shown=None if meta.get("shown") is None else Shown(**meta["shown"]),
+            scored_on=meta.get("scored_on", "cpu"),
         )

@@ -1,20 +1,18 @@
-"""Sentences by rule from the numbers of a verdict: no sentence claims what a lower bound does not hold.
+"""Sentences by rule from the numbers of a verdict: no sentence claims what a bound does not hold.
 
-"In the picture" is said only where upload age and the owner are both held fixed and skill is left; where one of the two is unknown, the
-sentence names what may stand behind the correlation instead.
+Three answers and no fourth: shown, shown to be smaller than a stated effect, not decided. "In the picture" is shown only where all known context, the
+owner, and what changes within the owner are held fixed and skill is left; every other line needs that too. A cause is named only where holding it
+fixed takes the correlation away; where it merely does not leave enough to be sure, nothing is decided.
 """
 
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Literal
 
-from peoria.stats import estimates
-from peoria.stats.ceiling import MIN_COUNT, MIN_PAIRS, CountNoise, PairCeiling, UpperEnd
-from peoria.stats.combine import OnTopOfContext
-from peoria.stats.estimates import MIN_OWNERS
-from peoria.stats.learning_curve import Leak, LearningCurve, TimeSplit
-from peoria.stats.noise import NoisePlaces
-from peoria.verdict.answers import Calibration, WithinMonths
-from peoria.verdict.schema import Chosen, ContextGain, Difference, Judgement, Line, Measure, Predictor, SplitSummary, Target, TargetVerdict
-from peoria.verdict.values import Interval
+from peoria.records.selection import SEEDS_TO_CHOOSE
+from peoria.verdict.left_out import said_of_left_out
+from peoria.verdict.schema import Answer, Cause, Chosen, Difference, Judgement, Line, Target, TargetVerdict
+from peoria.verdict.words import TARGETS, estimate, first_capital, listed, named, number, other_way, percent
 
 FROZEN = "Frozen trunk: what was loaded stayed as it was, and a linear head was trained on its features; another experiment than fine-tuning."
 LINES: dict[Literal["image", "deep", "context"], str] = {
@@ -24,20 +22,10 @@ LINES: dict[Literal["image", "deep", "context"], str] = {
 }
 
 
-class Names(NamedTuple):
-    """How one target is called, and its measures' keys."""
-
-    name: str
-    popularity: str
-    symbol: str
-    pooled: Measure
-    given_age: Measure
-    within_owner: Measure
-
-
-TARGETS: dict[Target, Names] = {
-    "views": Names("Views", "views", "ρ", "rho_views", "rho_given_age", "pair_accuracy"),
-    "favorites": Names("Favourites", "favourites", "Gini", "gini_fav", "fav_given_age", "fav_pair_accuracy"),
+CAUSES: dict[Cause, str] = {
+    "context": "what the table knows beside the picture explains it",
+    "owner": "what pictures of one owner and month have in common explains it",
+    "change": "what changes within an owner over time explains it",
 }
 
 
@@ -50,65 +38,99 @@ def with_sentences(judged: Judgement) -> Judgement:
 
 def headline(judged: Judgement) -> str:
     """One sentence, of views: skill, what it may be skill at, and whether the baselines have it too."""
-    found = judged.targets.views
+    found, small = judged.targets.views, judged.small_effect
     rho = f"ρ = {estimate(found.pooled)}"
-    if not found.enough_owners:
-        return f"Too little to judge: {_too_few(judged)}."
-    if found.in_the_picture and found.within_owner is not None:
-        within = f"{percent(found.within_owner)} of pairs of one owner in the right order"
-        said = f"Part of a picture's popularity is in the picture ({rho}; {within})"
-    elif not found.above_chance.pooled:
-        return f"No evidence that the score tells how often a picture is viewed: {rho}."
-    else:
-        said = f"The score and the views correlate ({rho}), but {_explained(found) or f'{_not_held(found)} may stand behind it'}"
-    if found.beats_all_baselines is None:
-        return f"{said}."
-    if found.beats_all_baselines:
-        return f"{said}; it ranks views better than every baseline."
-    return f"{said}; there is no evidence that it ranks views better than {_unbeaten(found)}."
+    if not found.enough_owners or not found.enough_seeds:
+        return f"Too little to judge: {_too_few(judged, found)}."
+    if found.in_the_picture and found.pair_share is not None:
+        right = f"{percent(found.pair_share)} of pairs of one owner in the right order"
+        if found.pair_share.low <= 0.5 and found.within_owner is not None:
+            right = f"{percent(found.within_owner)} of pairs of one owner in the right order beyond what context tells"
+        said = f"Part of a picture's popularity is in the picture ({rho}; {right})"
+        if found.beats_all_baselines is None:
+            return f"{said}."
+        return f"{said}; {_against_baselines(found, judged, 'views')}."
+    if found.pooled.high < 0:
+        return f"The score ranks views the wrong way round: {rho}."
+    if found.above_chance.pooled:
+        return f"The score and the views correlate ({rho}), but {_behind('views', judged)}."
+    above = found.above_chance
+    if found.pooled.high < small and not (above.given_context or above.within_owner or above.neighbours):
+        return f"If the score tells anything of how often a picture is viewed, it is less than a small effect (ρ < {small:g}): {rho}."
+    return f"Not decided whether the score tells how often a picture is viewed: {rho}."
 
 
 def lines(target: Target, judged: Judgement) -> tuple[Line, ...]:
     """The three lines of a target."""
     found = judged.targets.views if target == "views" else judged.targets.favorites
     assert found is not None
-    if not found.enough_owners:
-        few = f"too little to judge: {_too_few(judged)}."
-        return tuple(Line(key=key, title=title, claim=None, text=few) for key, title in LINES.items())
+    if not found.enough_owners or not found.enough_seeds:
+        few = f"too little to judge: {_too_few(judged, found)}."
+        return tuple(Line(key=key, title=title, answer="undecided", text=few) for key, title in LINES.items())
+    image = _image_answer(target, judged)
+    deep = _answer(found.deep_shown, found.deep is not None and _little_more(found.deep, judged.small_effect))
+    gain = found.context.difference if found.context is not None else None
+    context = _answer(found.context_shown, gain is not None and gain.low < gain.high < judged.small_effect)
     return (
-        Line(key="image", title=LINES["image"], claim=_skill(found), text=_image(target, found, judged)),
-        Line(key="deep", title=LINES["deep"], claim=_higher(found.deep), text=_deep(target, found)),
-        Line(
-            key="context",
-            title=LINES["context"],
-            claim=_higher(found.context),
-            text=_context(target, found, judged.test),
-        ),
+        Line(key="image", title=LINES["image"], answer=image, text=_image(target, found, judged, image)),
+        Line(key="deep", title=LINES["deep"], answer=deep, text=_deep(target, found, judged, deep)),
+        Line(key="context", title=LINES["context"], answer=context, text=_context(target, found, judged, context)),
     )
 
 
 def notes(judged: Judgement) -> tuple[str, ...]:
     """What limits the verdict."""
-    test, openings = judged.test, judged.openings
+    test = judged.test
     found = []
     for oracle in (predictor.rho_views for predictor in judged.predictors if predictor.kind == "oracle"):
         if oracle is not None:
             reached = f"; {100 * judged.targets.views.pooled.value / oracle.value:.0f} % of it was found" if oracle.value > 0 else ""
             found.append(f"A perfect reader of these planted pictures would reach ρ = {estimate(oracle)}{reached}.")
+    for target, of in judged.targets.known:
+        name = TARGETS[target].popularity
+        if of.confounded and of.control is not None:
+            told = f"scores tell the {name} of other pictures that the owner uploaded between, ρ = {estimate(of.control)}"
+            found.append(f"Something that changes within owners moves score and {name} alike: {told}. No picture can do that by what it shows.")
+        for check in of.wider:
+            if not check.holds and of.above_chance.neighbours:
+                wider = f"where pictures of one {check.group} may be alike across owners, skill against neighbours in time is not decided"
+                found.append(f"{TARGETS[target].name}: {wider}, ρ = {estimate(check.interval)}.")
+        if of.num_diverged:
+            found.append(f"{of.num_diverged} of {of.num_seeds} seeds of the recipe for {name} diverged and count as ranking nothing.")
+    alone = [TARGETS[target].popularity for target, of in judged.targets.known if of.num_seeds == 1]
+    if alone:
+        found.append(f"For {listed(alone)} one trained network is judged: another seed would give another number, and no interval holds that luck.")
     if test.num_owners == 0:
-        found.append("Owners unknown: intervals are per picture, leakage by owner not controlled.")
+        found.append("Owners unknown: intervals are per picture, leakage by owner not controlled, and nothing is shown.")
     elif test.unknown_owner_share > 0:
         share_text = f"{100 * test.unknown_owner_share:.1f} % of the pictures"
         found.append(f"Owners unknown for {share_text}: there, intervals are per picture, leakage by owner not controlled.")
-    number_of = openings.number
-    if number_of == 1:
-        found.append("Opening 1 of this test set: a claim by luck alone has a chance of at most 2.5 %.")
-    else:
-        most = f"{100 * openings.false_claims_at_most:.1f} %"
-        kept = [TARGETS[target].name.lower() for target, of in judged.targets.known if of.above_chance_after_openings]
-        held = f"corrected for that, skill stands for {' and '.join(kept)}" if kept else "corrected for that, no skill can be claimed"
-        found.append(f"Opening {number_of} of this test set: among {number_of} looks, a claim by luck alone has a chance of up to {most}; {held}.")
+    found += [said_of_left_out(left) for left in judged.left_out]
+    num = len(list(judged.targets.known))
+    one, every, nothing = (f"at most {100 * lines * (1 - judged.level) / 2:.3g} %" for lines in (1, 3 * num, num))
+    whole = f"any of the {3 * num} in {every}; where nothing is in the picture in {nothing}, for each line needs its image line"
+    found += [f"By luck alone a line is shown in {one} of such studies, {whole}.", _opening(judged)]
     return tuple(found)
+
+
+def _opening(judged: Judgement) -> str:
+    """Which look this is, and what luck may claim at it."""
+    openings = judged.openings
+    number_of, most = openings.number, f"{100 * openings.false_claims_at_most:.1f} %"
+    if openings.first_vault is not None:
+        first, last, num = openings.first_vault, openings.last_vault, openings.num_vaults
+        which = "all of it" if num == 1 else f"{f'vault {first}' if first == last else f'vaults {first} to {last}'} of {num}"
+        share = "" if num == 1 else f", {100 * openings.owner_share:.0f} % of its owners"
+        left = f"{openings.owners_sealed:,} owners stay sealed" if openings.owners_sealed else "no owner stays sealed"
+        return (
+            f"Opening {number_of} of this test set showed {which}{share}: whatever was seen before, a number without skill is claimed with a chance "
+            f"of at most {most}; {left}."
+        )
+    if number_of == 1:
+        return f"Opening 1 of this test set: a claim by luck alone has a chance of at most {most}."
+    kept = [TARGETS[target].name.lower() for target, of in judged.targets.known if of.above_chance_after_openings]
+    held = f"corrected for that, skill stands for {' and '.join(kept)}" if kept else "corrected for that, no skill can be claimed"
+    return f"Opening {number_of} of this test set: among {number_of} looks, a claim by luck alone has a chance of up to {most}; {held}."
 
 
 def all_said(judged: Judgement) -> list[str]:
@@ -122,213 +144,186 @@ def chosen(winners: Chosen) -> list[str]:
     by_trial: dict[str, list[str]] = {}
     for what, trial in (("winner for views", winners.views), ("winner for favourites", winners.favorites), ("best by objective", winners.objective)):
         if trial is not None:
-            by_trial.setdefault(trial.label, []).append(f"{what} (last {trial.measure} {number(trial.value)})")
-    return [f"{_first_capital(', '.join(said))}: {label}." for label, said in by_trial.items()]
+            by = f"last {trial.measure} {number(trial.value)}"
+            if trial.fresh is not None:
+                by += f"; chosen among the best {trial.num_candidates} by {SEEDS_TO_CHOOSE} fresh seeds each, {number(trial.fresh)} in the mean"
+            by_trial.setdefault(trial.label, []).append(f"{what} ({by})")
+    return [f"{first_capital(', '.join(said))}: {label}." for label, said in by_trial.items()]
 
 
-def estimate(found: Interval | estimates.Interval, sign: bool = False) -> str:
-    """``0.213 [0.190, 0.236]``; with a sign where it is a difference."""
-    value, low, high = (number(one, sign) for one in (found.value, found.low, found.high))
-    return f"{value} [{low}, {high}]"
+def said_of_near_constant(keys: Sequence[str]) -> str:
+    """Which finished trials could not win."""
+    one = len(keys) == 1
+    return (
+        f"Trial{'' if one else 's'} {', '.join(keys)} finished, and could not win: near-constant, "
+        f"{'its' if one else 'their'} scores of nearly all val pictures differ by no more than rounding."
+    )
 
 
-def number(value: float, sign: bool = False) -> str:
-    return f"{value:{'+' if sign else ''}.3f}".replace("-", "−")
-
-
-def percent(found: Interval) -> str:
-    return f"{100 * found.value:.1f} % [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-
-
-def named(predictor: Predictor | Difference) -> str:
-    """How a sentence calls a predictor: "the colour ridge baseline", "the paper's regression"."""
-    return f"the {predictor.label} baseline" if predictor.kind in ("learned", "context", "trivial") else predictor.label
-
-
-def _first_capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _too_few(judged: Judgement) -> str:
+def _too_few(judged: Judgement, found: TargetVerdict) -> str:
     test = judged.test
+    if test.num_owners == 0:
+        return "owners are unknown, and pictures of one owner are alike in looks and in fame"
+    if not found.enough_seeds and found.num_diverged == found.num_seeds > 1:
+        return f"all {found.num_seeds} seeds of the recipe diverged"
+    if not found.enough_seeds:
+        return f"the recipe was trained with {found.num_seeds} fresh seeds, where at least 3 are needed"
     if test.num_units < judged.min_owners:
         return f"{test.num_units} owners in test, where at least {judged.min_owners} are needed"
-    return f"the {test.num_units} owners in test are worth {test.effective_owners:.1f}, for few have most of the pictures"
+    if not test.enough_owners:
+        return f"the {test.num_units} owners in test are worth {test.effective_owners:.1f}, for few have most of the pictures"
+    known = test.favorites_known
+    if known is not None and known.num_units < judged.min_owners:
+        return f"{known.num_units} owners whose favourites are known in test, where at least {judged.min_owners} are needed"
+    return f"fewer than {judged.min_owners} owners, or few with most of them, have pictures of the rarer class"
 
 
-def _skill(found: TargetVerdict) -> bool | None:
-    """Whether part of it is in the picture; None where age or owner are not known well enough to tell."""
-    if found.given_age is not None and found.within_owner is not None:
-        return found.in_the_picture
-    return None if found.above_chance.pooled else False
+def _answer(shown: bool, little: bool) -> Answer:
+    return "shown" if shown else "smaller" if little else "undecided"
 
 
-def _higher(found: Difference | ContextGain | None) -> bool | None:
-    return None if found is None else found.difference.low > 0
+def _image_answer(target: Target, judged: Judgement) -> Answer:
+    found = judged.targets.of(target)
+    near = found.neighbours or found.given_context or found.pooled
+    return _answer(found.in_the_picture, near.low < near.high < _small(target, judged) or found.explained_by is not None)
 
 
-def _image(target: Target, found: TargetVerdict, judged: Judgement) -> str:
+def _small(target: Target, judged: Judgement) -> float:
+    """The small effect as a correlation with the target's counts: with a yes or no of which few are yes, no score correlates highly."""
+    share = judged.test.favorited_share
+    if target == "views" or share is None or not 0 < share < 1:
+        return judged.small_effect
+    most = NormalDist().pdf(NormalDist().inv_cdf(share)) / (share * (1 - share)) ** 0.5
+    return judged.small_effect * most
+
+
+def _little_more(found: Difference, small: float) -> bool:
+    """Whether it is more by less than a small effect; not where the same comparison within owners or with context held fixed says otherwise."""
+    forms = [(found.given_context, small), (found.within_owner, small / 2), (found.neighbours, small)]
+    return found.difference.low < found.difference.high < small and not any(of is not None and of.low > 0 and of.high >= most for of, most in forms)
+
+
+def _image(target: Target, found: TargetVerdict, judged: Judgement, answer: Answer) -> str:
     names, test, detectable = TARGETS[target], judged.test, found.detectable
     pairs = test.pairs_views if target == "views" else test.pairs_favorites
     assert pairs is not None
-    near = f", at most {judged.pair_days:.0f} days apart" if test.pairs_near_in_time else ""
-    measured = [f"pooled {names.symbol} = {estimate(found.pooled)}"]
+    near = f", at most {judged.pair_days:.0f} days apart," if test.pairs_near_in_time else ""
+    measured = [f"pooled {names.symbol} = {estimate(found.pooled)}{other_way(found.pooled)}"]
     smallest = [f"{names.symbol} {number(detectable.pooled)}"]
-    missing = []
-    if found.given_age is not None and detectable.given_age is not None:
-        measured.append(f"given upload age ρ = {estimate(found.given_age)}")
-        smallest.append(f"ρ given age {number(detectable.given_age)}")
-    else:
-        dates = f"upload dates of {test.num_dated:,} pictures known" if test.num_dated else "upload dates unknown"
-        missing.append(f"{dates}: age, which raises {names.popularity}, is not held fixed")
-    if found.within_owner is not None and detectable.within_owner is not None:
-        measured.append(f"{percent(found.within_owner)} of {pairs.num:,} pairs of one owner{near} in the right order (50 % is chance)")
+    if found.given_context is not None and detectable.given_context is not None:
+        measured.append(f"given {listed(test.context)} ρ = {estimate(found.given_context)}{other_way(found.given_context)}")
+        smallest.append(f"given context ρ {number(detectable.given_context)}")
+    if found.within_owner is not None and detectable.within_owner is not None and found.pair_share is not None:
+        beyond = f"{percent(found.within_owner)} beyond what context tells" if test.context else "50 % is chance"
+        against = other_way(found.within_owner, 0.5)
+        measured.append(f"{percent(found.pair_share)} of {pairs.num:,} pairs of one owner{near} in the right order ({beyond}){against}")
         smallest.append(f"{100 * (0.5 + detectable.within_owner):.1f} % of pairs")
-    elif test.num_owners:
-        few = f"{pairs.num:,} pairs of {pairs.num_owners:,} owners{near}"
-        missing.append(f"owner fame is not held fixed: {few}; pairs of at least {judged.min_owners} owners are needed")
-    if found.in_the_picture:
+    if found.neighbours is not None and detectable.neighbours is not None:
+        measured.append(f"against neighbours in time ρ = {estimate(found.neighbours)}{other_way(found.neighbours)}")
+        smallest.append(f"against neighbours ρ {number(detectable.neighbours)}")
+    if answer == "shown":
         said = f"part of the {names.popularity} is in the picture"
+    elif found.pooled.high < 0:
+        said = "the score ranks them the wrong way round"
     elif found.above_chance.pooled:
-        said = f"score and {names.popularity} correlate, but {_explained(found) or f'{_not_held(found)} may stand behind it'}"
+        said = f"score and {names.popularity} correlate, but {_behind(target, judged)}"
+    elif answer == "smaller":
+        said = _too_small(target, judged)
     else:
-        said = "no evidence of skill"
-    also = "".join(f"; {text}" for text in missing)
-    return f"{said}: {', '.join(measured)}{also}. Smallest effect that could be seen in 4 cases of 5: {', '.join(smallest)}."
+        said = "not decided"
+    hidden = ""
+    if answer == "shown" and found.robustness is not None:
+        parts = [part for part in test.context if part in ("hour", "weekday", "tags")]
+        explain = f"{listed(parts)} {'explain' if len(parts) > 1 or parts == ['tags'] else 'explains'}"
+        known = "" if found.known_strength is None or not parts else f"; {explain} {100 * found.known_strength:.1f} %"
+        undo = f"{100 * found.robustness:.1f} % of score and {names.popularity} alike to bring the lower bound of the last of these to 0"
+        hidden = f" Something hidden that sets neighbours apart would have to explain {undo}{known}."
+    return f"{said}: {', '.join(measured)}.{hidden} Smallest effect that could be seen in 4 cases of 5: {', '.join(smallest)}."
 
 
-def _deep(target: Target, found: TargetVerdict) -> str:
+def _deep(target: Target, found: TargetVerdict, judged: Judgement, answer: Answer) -> str:
     names, deep, detectable = TARGETS[target], found.deep, found.detectable.deep
     if deep is None or detectable is None:
         return "no cheap image model was fitted."
-    gap = f"{names.symbol} {estimate(deep.difference, sign=True)} against {named(deep)}, the better cheap one on val"
-    said = "more" if deep.difference.low > 0 else "less" if deep.difference.high < 0 else "no evidence of more"
-    beaten = "all baselines are beaten" if found.beats_all_baselines else f"not beaten: {_unbeaten(found)}"
-    return f"{said}: {gap}; {beaten}. Smallest difference that could be seen in 4 cases of 5: {number(detectable)}."
+    forms = [("given context", deep.given_context), ("pairs", deep.within_owner), ("against neighbours", deep.neighbours)]
+    gap = f"{names.symbol} {estimate(deep.difference, sign=True)} against {named(deep)}, the closest of the cheap models"
+    gap += "".join(f", {form} {estimate(of, sign=True)}" for form, of in forms if of is not None)
+    if answer == "shown":
+        said, gap = "more", f"{gap}; {_against_baselines(found, judged, names.popularity)}"
+    elif deep.difference.high < 0:
+        said = "less over all pictures"
+    elif answer == "smaller":
+        said = f"more by less than {judged.small_effect:g}, if at all"
+    else:
+        said = "not decided" if found.in_the_picture else "not decided, as it is not shown that anything is in the picture"
+    return f"{said}: {gap}. Smallest difference that could be seen in 4 cases of 5: {number(detectable)}."
 
 
-def _context(target: Target, found: TargetVerdict, test: SplitSummary) -> str:
+def _context(target: Target, found: TargetVerdict, judged: Judgement, answer: Answer) -> str:
     names, context, detectable = TARGETS[target], found.context, found.detectable.context
     if context is None or detectable is None:
-        return "context unknown: the table has neither upload dates nor tags."
+        return "no score of context was fitted." if judged.test.context else "context unknown: the table has neither upload dates nor tags."
     gain = context.difference
-    said = "the image adds" if gain.low > 0 else "the image takes away" if gain.high < 0 else "no evidence that the image adds anything"
+    if answer == "shown":
+        said = "the image adds"
+    elif gain.high < 0:
+        said = "context and image together rank worse than context alone"
+    elif answer == "smaller":
+        said = f"the image adds less than {judged.small_effect:g}, if anything"
+    else:
+        said = "not decided" if found.in_the_picture else "not decided, as it is not shown that anything is in the picture"
     becomes = f"{number(context.without_image.value)} of {context.label} becomes {number(context.with_image.value)} with the image"
-    apart = "not defined, for no owner of test is in train" if test.num_owners else "not known"
+    apart = "not defined, for no owner of test is in train" if judged.test.num_owners else "not known"
     history = "" if "owner history" in context.label else f"; owner history is {apart}"
     smallest = f"Smallest gain that could be seen in 4 cases of 5: {number(detectable)}."
     return f"{said}: {names.symbol} {becomes}, {estimate(gain, sign=True)}{history}. {smallest}"
 
 
-def _unbeaten(found: TargetVerdict) -> str:
-    """The baselines that are not beaten for sure."""
-    baselines = [other for other in found.differences if other.kind in ("learned", "context", "trivial")]
-    return " or ".join(named(other) for other in baselines if not other.difference.low > 0) or "chance"
+def _against_baselines(found: TargetVerdict, judged: Judgement, popularity: str) -> str:
+    """Whether the judged score is better than all baselines; the worst of those that are not beaten for sure."""
+    left = [other for other in found.differences if other.kind in ("learned", "context", "trivial") and not other.more]
+    if not left:
+        return f"it ranks {popularity} better than every baseline"
+    better = [named(other) for other in left if other.difference.high < 0]
+    if better:
+        return f"{listed(better)} {'ranks' if len(better) == 1 else 'rank'} {popularity} better"
+    little = [named(other) for other in left if _little_more(other, judged.small_effect)]
+    if little:
+        return f"it ranks {popularity} better than {listed(little, 'or')} by less than {judged.small_effect:g}, if at all"
+    return f"it is not decided whether it ranks {popularity} better than {listed([named(other) for other in left], 'or')}"
 
 
-def _explained(found: TargetVerdict) -> str:
-    """What explains a pooled correlation: the first that was held fixed and left no skill; empty where none did."""
-    for above, cause in ((found.above_chance.given_age, "age"), (found.above_chance.within_owner, "owner fame")):
-        if above is False:
-            return f"{cause} explains it as far as these data can tell"
-    return ""
+def _too_small(target: Target, judged: Judgement) -> str:
+    found = judged.targets.of(target)
+    beyond = "" if found.given_context is None else " beyond context"
+    if found.neighbours is not None:
+        beyond = " of a picture beyond its neighbours in time"
+    return f"what the score tells{beyond} is smaller than ρ {_small(target, judged):.2g}"
 
 
-def _not_held(found: TargetVerdict) -> str:
-    """What these data do not hold fixed."""
-    return " and ".join(what for known, what in ((found.given_age, "age"), (found.within_owner, "owner fame")) if known is None)
+def _behind(target: Target, judged: Judgement) -> str:
+    """What stands behind a correlation that is not shown to be in the picture."""
+    found, above = judged.targets.of(target), judged.targets.of(target).above_chance
+    if found.explained_by is not None:
+        return CAUSES[found.explained_by]
+    if _image_answer(target, judged) == "smaller":
+        return _too_small(target, judged)
+    undated = not judged.test.num_dated
+    of_context = (None, "age") if undated else (above.given_context, "context")
+    known = (of_context, (above.within_owner, "owner fame"), (above.neighbours, "change within owners"))
+    missing = [what for holds, what in known if holds is None]
+    alike = any(not check.holds for check in found.wider)
+    hidden = (
+        "pictures that are alike across owners" if alike else "what comes and goes within an owner" if found.confounded else "why dates are known"
+    )
+    left = [what for holds, what in known if not holds] or [hidden]
+    if missing:
+        unheld = "which these data do not hold fixed" if left == missing else f"and these data do not hold {listed(missing)} fixed"
+        return f"{listed(left)} may stand behind it, {unheld}"
+    return f"it is not decided whether that is in the picture, for {listed(left, 'or')} may stand behind it"
 
 
 def tail_laws(better: str | None, z: float, p: float) -> str:
     """Which law fits the tail of views better, of the numbers of `stats.tails.Tail`."""
     numbers = f"(z = {z:.1f}, p {'< 0.001' if p < 0.001 else f'= {p:.3f}'})"
     return f"a {better} fits better {numbers}" if better else f"a lognormal and a power law cannot be told apart {numbers}"
-
-
-# Of the further questions.
-
-
-def said_of_count_noise(found: CountNoise) -> str:
-    zeros = f"{100 * found.zero_share:.0f} % of the counts are 0"
-    if found.ceiling is None:
-        return f"What counting noise alone leaves cannot be told: {zeros}, and halves do not correlate."
-    most = "at most " if found.upper_bound_only else ""
-    said = f"Counting noise alone leaves ρ = {estimate(found.ceiling)} {most}to a score that knows every picture's true rate"
-    return f"{said}{f'; {zeros}' if found.upper_bound_only else ''}."
-
-
-def said_of_copies(found: PairCeiling, one_owner: bool) -> str:
-    whose, what = ("the same owner", "their content and owner") if one_owner else ("different owners", "their content")
-    if found.rho is None or found.ceiling is None:
-        needed = f"at least {MIN_PAIRS} pairs in {MIN_OWNERS} groups of owners are needed"
-        return f"Copies of one picture by {whose}: {found.num_pairs:,} pairs in {found.num_units:,} groups; {needed}."
-    said = f"counts correlate with ρ = {estimate(found.rho)}, so that a score of {what} could reach {estimate(found.ceiling)} at most"
-    return f"Copies of one picture by {whose} ({found.num_pairs:,} pairs): {said}."
-
-
-def said_of_upper_end(found: UpperEnd, num_owners: int) -> str:
-    if num_owners < MIN_OWNERS:
-        return f"Too little to judge whether the score tells a potential: {num_owners} owners, where at least {MIN_OWNERS} are needed."
-    high, low = (f"× {estimate(factor)}" for factor in (found.top_to_bottom.q95, found.top_to_bottom.q05))
-    still = "" if found.slopes.q05.low > 0 else " and the lower end does not measurably rise"
-    meaning = {
-        "upper_end": f"the upper end rises more than the lower{still}: the score tells a potential more than an outcome",
-        "lower_end": "the lower end rises more than the upper: the score tells what a picture gets at least",
-        "whole": "no evidence of a potential apart from the outcome, as both ends rise alike",
-        "none": "no evidence that the score sets a potential",
-        "unknown": f"the lower end lies below a count of {MIN_COUNT} and has no room to fall, so that nothing can be said of a potential",
-    }
-    return f"From the lowest to the highest tenth of the score the 95 % quantile goes {high}, the 5 % quantile {low}: {meaning[found.shape]}."
-
-
-def said_of_learning_curve(found: LearningCurve, num_owners: int) -> str:
-    if num_owners < MIN_OWNERS:
-        return f"Too little to judge whether more data would help: {num_owners} owners, where at least {MIN_OWNERS} are needed."
-    if found.last_doubling is None:
-        return "Whether more data would help cannot be told: a run on half of the owners, and one on all of them, are needed."
-    change = f"from half of the owners to all of them ρ changes by {estimate(found.last_doubling, sign=True)}"
-    said = f"Still rising: {change}." if found.still_rising else f"No evidence that more data would help: {change}."
-    if not found.further:
-        return said
-    guesses = " and ".join(f"{estimate(guess.rho)} with {guess.times} times the pictures" for guess in found.further)
-    return f"{said} If the power law holds, ρ would be {guesses}."
-
-
-def said_of_leak(found: Leak) -> str:
-    if (least := min(found.random.num_owners, found.owner.num_owners)) < MIN_OWNERS:
-        return f"Too little to judge what a random split would flatter by: {least} owners, where at least {MIN_OWNERS} are needed."
-    more = f"ρ {estimate(found.difference, sign=True)} on other pictures of train's owners against pictures of owners never seen"
-    return f"A random split would flatter: {more}." if found.leaks else f"No evidence that a random split would flatter: {more}."
-
-
-def said_of_time(found: TimeSplit) -> str:
-    said = "does worse on later pictures" if found.difference.high < 0 else "shows no evidence of doing worse on later pictures"
-    judged_on = f"judged on {found.num_pictures:,} of other owners from then on"
-    return f"A model of the past {said}: trained on pictures from before {found.cutoff} and {judged_on}."
-
-
-def said_of_context(found: OnTopOfContext) -> str:
-    if found.num_owners < MIN_OWNERS:
-        return f"Too little to judge what the image adds: {found.num_owners} owners, where at least {MIN_OWNERS} are needed."
-    text = f"ρ {estimate(found.rho_context)} from context alone, {estimate(found.difference, sign=True)} with the image"
-    said = f"The image adds to what is known without it: {text}" if found.adds else f"No evidence that the image adds to the context: {text}"
-    given = found.image_given_context
-    return f"{said}{'' if given is None else f'; given the context, image and views correlate with ρ = {estimate(given)}'}."
-
-
-def said_of_noise(found: NoisePlaces) -> str:
-    low, middle, high = found.places.q05, found.places.q50, found.places.q95
-    said = "the model knows that noise is not popular" if high < 0.5 else "the model does not know that noise is unpopular: it never saw any"
-    return f"White noise scores above {100 * middle:.0f} % of the test pictures ({100 * low:.0f} to {100 * high:.0f} %): {said}."
-
-
-def said_of_calibration(found: Calibration) -> str:
-    first, last = (found.deciles[k].truth for k in (0, -1))
-    lowest, highest = f"{estimate(first)} in the lowest tenth of the score", f"{estimate(last)} in the highest"
-    return f"Mean place by views: {lowest}, {highest}; {number(found.mean)} of all."
-
-
-def said_of_months(found: WithinMonths) -> str:
-    where = f"over {found.num_months} months and {found.num_pictures:,} pictures"
-    left_out = f"{found.num_left_out:,} left out (undated, or in a month with few)"
-    return f"Within months of upload, weighted by pictures: ρ = {estimate(found.rho)} {where}; {left_out}."

@@ -230,7 +230,7 @@ class Paper(Model):
 
 
 class PartCounts(Model):
-    """Each count of some pictures; null where the table did not have it."""
+    """Each count of some pictures, of those where it is known; null where the table did not have it."""
 
     views: CountSummary = Field(description="views")
     favorites: CountSummary | None = Field(default=None, description="favourites")
@@ -247,6 +247,7 @@ class PackedPart(Model):
     largest_owner_share: Number | None = Field(description="share of the owner with the most pictures; null where owners are unknown")
     counts: PartCounts = Field(description="summaries of the counts")
     correlations: dict[str, Number | None] = Field(description="Pearson's r by pair of counts, as in 'views favorites'; null where one does not vary")
+    unknown: dict[str, int] = Field(default_factory=dict, description="pictures without an optional count or time, where there are some")
 
 
 class PackedParts(Model):
@@ -279,9 +280,14 @@ class PackedSet(Model):
     num_kept: int = Field(description="pictures packed")
     num_rejected: int = Field(description="rows left out")
     rejected: dict[str, int] = Field(description="rows left out by reason")
+    unreadable_counts: dict[str, int] = Field(default_factory=dict, description="rows left out for a count that was missing or unreadable, by it")
+    unreadable: dict[str, tuple[int, str]] = Field(
+        default_factory=dict, description="kept pictures with an optional value that could not be read, by its name, with an example"
+    )
     num_shards: int = Field(description="shards")
     num_bytes: int = Field(description="bytes of the shards")
     uploaded_at: tuple[str, str] | None = Field(description="first and last date of upload, YYYY-MM-DD; null where unknown")
     observed_at: tuple[str, str] | None = Field(description="first and last date at which counts were read; null where unknown")
     near_duplicates: NearDuplicates | None = Field(description="null in a set that did not keep them")
+    warnings: tuple[str, ...] = Field(default=(), description="what stands in the way of a study, as it was known at packing")
     parts: PackedParts = Field(description="the whole and each split")

@@ -3,9 +3,11 @@
 import numpy as np
 
 MIN_QUALITY = 50  # PDQ's own advice: hashes of flatter pictures are noise
-MAX_BITS = 15  # 16 bands: two hashes no more than 15 bits apart agree in at least one
-_PAIRS_AT_ONCE = 2_000_000  # about 250 MB
-_MAX_LAG = 50  # neighbours within a band; a placeholder uploaded ten thousand times would else make fifty million pairs
+MAX_BITS = 15
+_NUM_BANDS = 16
+_PAIRS_AT_ONCE = 1_000_000  # about 60 MB
+_MOST_OF_A_BAND = 500  # of base that a query is compared with; 25 million pictures of their own make buckets of so many
+_MAX_LAG = 50  # neighbours within a band, and near ones of a picture; a placeholder uploaded ten thousand times would else make fifty million pairs
 
 
 def near_duplicates(hashes: np.ndarray, quality: np.ndarray, splits: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
@@ -31,7 +33,12 @@ def near_duplicates(hashes: np.ndarray, quality: np.ndarray, splits: np.ndarray,
 def nearest_within(query: np.ndarray, base: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """For each of ``query`` (uint8 [Q, 32]) the nearest of ``base`` (uint8 [B, 32]) no more than ``max_bits`` away.
 
-    Exact. Returns the index into base, the first of the nearest, -1 without one, and the distance; both int64 [Q].
+    Returns the index into base, the first of the nearest, -1 without one, and the distance; both int64 [Q]. Exact, where a sixteenth of the hash
+    (a band) is shared by no more than 500 different hashes of base; of more, as many variants of one picture make, a query is compared with the 500
+    next to it in the order of the hashes, so that one that is near may be named and not the nearest.
+
+    Of 15 bits that differ no more than one lies in some eighth of the hash. So that eighth has one half, a band, that is equal, and another with at
+    most one bit; who differs by d bits is seen in one of any d // 2 + 1 eighths.
     """
     assert 0 <= max_bits <= MAX_BITS, max_bits
     if not len(query) or not len(base):
@@ -39,29 +46,78 @@ def nearest_within(query: np.ndarray, base: np.ndarray, max_bits: int) -> tuple[
     query_words, _, query_of = _distinct(query)
     base_words, base_first, _ = _distinct(base)
     best = np.full(len(query_words), np.iinfo(np.int64).max)  # distance x 2^32 + index into base: the smallest is nearest, then first
-    for band in range(16):
-        query_band = query_words.view(np.uint16)[:, band]
-        base_band = base_words.view(np.uint16)[:, band]
-        order = np.argsort(base_band, kind="stable")
-        ordered = base_band[order]
-        start = np.searchsorted(ordered, query_band, "left")
-        count = np.searchsorted(ordered, query_band, "right") - start
-        total = np.cumsum(count)
-        low = 0
-        while low < len(count):  # so many queries at once that their pairs fit the memory, at least one
-            done = total[low - 1] if low else 0
-            high = max(low + 1, int(np.searchsorted(total, done + _PAIRS_AT_ONCE, "right")))
-            counts = count[low:high]
-            q = np.repeat(np.arange(low, high), counts)
-            within = np.arange(len(q)) - np.repeat(np.cumsum(counts) - counts, counts)
-            b = order[np.repeat(start[low:high], counts) + within]
-            distance = np.bitwise_count(query_words[q] ^ base_words[b]).sum(axis=1, dtype=np.int64)
-            near = distance <= max_bits
-            np.minimum.at(best, q[near], (distance[near] << 32) + base_first[b[near]])
-            low = high
+    before: np.ndarray | None = None
+    sought = np.arange(len(query_words))
+    for band in range(_NUM_BANDS):
+        values = base_words.view(np.uint16)[:, band].astype(np.int64)
+        order = np.argsort(values, kind="stable")  # within a value by the whole hash, as base_words are
+        starts = np.concatenate([[0], np.cumsum(np.bincount(values, minlength=2**16))])
+        wanted = query_words[sought].view(np.uint16)[:, band].astype(np.int64)
+        low, count = starts[wanted], starts[wanted + 1] - starts[wanted]
+        crowded = count > _MOST_OF_A_BAND
+        if crowded.any():
+            before = _num_before(query_words, base_words) if before is None else before
+            place = np.searchsorted(values[order] << 32 | order, wanted[crowded] << 32 | before[sought[crowded]])
+            last = low[crowded] + count[crowded] - _MOST_OF_A_BAND
+            low[crowded] = np.clip(place - _MOST_OF_A_BAND // 2, low[crowded], last)
+            count[crowded] = _MOST_OF_A_BAND
+        _compare(sought, query_words, order, low, count, base_words, base_first, best, band, max_bits)
+        if band % 2:  # both halves of an eighth: whoever is nearer than this would have been seen
+            sought = sought[best[sought] >> 32 >= band + 1]
     found = best[query_of]
     hit = found < np.iinfo(np.int64).max
     return np.where(hit, found & 0xFFFFFFFF, -1), np.where(hit, found >> 32, 0)
+
+
+def _compare(
+    sought: np.ndarray,
+    query_words: np.ndarray,
+    order: np.ndarray,
+    low: np.ndarray,
+    count: np.ndarray,
+    base_words: np.ndarray,
+    base_first: np.ndarray,
+    best: np.ndarray,
+    band: int,
+    max_bits: int,
+) -> None:
+    """Compares query ``sought[k]`` with ``order[low[k] : low[k] + count[k]]`` of base, and enters into ``best`` what is near."""
+    total = np.cumsum(count)
+    at = 0
+    while at < len(count):  # so many queries at once that their pairs fit the memory, at least one
+        done = total[at - 1] if at else 0
+        to = max(at + 1, int(np.searchsorted(total, done + _PAIRS_AT_ONCE, "right")))
+        counts = count[at:to]
+        q = np.repeat(sought[at:to], counts)
+        b = order[np.arange(len(q)) + np.repeat(low[at:to] - (np.cumsum(counts) - counts), counts)]
+        alike = _other_half_alike(query_words, q, base_words, b, band)
+        q, b = q[alike], b[alike]
+        distance = _differing(query_words[q], base_words[b])
+        near = distance <= max_bits
+        np.minimum.at(best, q[near], (distance[near] << 32) + base_first[b[near]])
+        at = to
+
+
+def _num_before(query_words: np.ndarray, base_words: np.ndarray) -> np.ndarray:
+    """How many of base, uint64 [B, 4], come before each of query in the order of the hashes: int64 [Q]."""
+    order = np.lexsort(np.concatenate([base_words, query_words]).T[::-1])
+    is_base = order < len(base_words)
+    before = np.empty(len(query_words), np.int64)
+    before[order[~is_base] - len(base_words)] = np.cumsum(is_base)[~is_base]
+    return before
+
+
+def _other_half_alike(words: np.ndarray, i: np.ndarray, others: np.ndarray, j: np.ndarray, band: int) -> np.ndarray:
+    """Whether the other half of the band's eighth differs by one bit at most: bool. Two bytes a picture; of strangers 1 in 3,855 passes."""
+    one, other = words.view(np.uint16)[:, band ^ 1], others.view(np.uint16)[:, band ^ 1]
+    alike: np.ndarray = np.bitwise_count(one[i] ^ other[j]) <= 1
+    return alike
+
+
+def _differing(words: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Bits that differ of uint64 [N, 4], int64 [N]."""
+    bits: np.ndarray = np.bitwise_count(words ^ others).sum(axis=1, dtype=np.int64)
+    return bits
 
 
 def near_identical_pairs(hashes: np.ndarray, quality: np.ndarray, owners: np.ndarray, max_bits: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -71,19 +127,20 @@ def near_identical_pairs(hashes: np.ndarray, quality: np.ndarray, owners: np.nda
     pair. Returns the places of both pictures, i < j, and their distance, int64 [P] each, nearest pairs first, equally near ones by place. They
     are taken in this order, so that whoever is nearest is paired and who is left over may find nobody.
 
-    Not every pair is looked at: pictures that share a band of the hash are put in the order of their hashes and compared with the next 50
-    only. Of more pictures than that in one band some near pairs can be missed; copies to the bit lie side by side.
+    Not every pair is looked at: pictures that share a band of the hash are put in the order of their hashes and compared with the next 50 only,
+    and of a picture's near ones the 50 nearest of each kind count. Of more pictures than that in one band some near pairs can be missed; copies
+    to the bit lie side by side.
     """
     assert 0 <= max_bits <= MAX_BITS, max_bits
     rows = np.flatnonzero((quality >= MIN_QUALITY) & (np.asarray(owners) != ""))
     words = np.ascontiguousarray(hashes[rows]).view(np.uint64)
     by_hash = np.lexsort(words.T)
-    rows, words = rows[by_hash], words[by_hash]
-    found = np.zeros(0, dtype=np.int64)  # i x N + j, each pair once
-    for band in range(16):
-        keys = words.view(np.uint16)[:, band]
-        order = np.argsort(keys, kind="stable")
-        keys, near = keys[order], [found]
+    rows, words = rows[by_hash], np.ascontiguousarray(words[by_hash])
+    numbers: dict[str, int] = {}
+    found = _Pairs(np.fromiter((numbers.setdefault(owner, len(numbers)) for owner in owners), np.int64, len(owners)))
+    for band in range(_NUM_BANDS):
+        order = np.argsort(words.view(np.uint16)[:, band], kind="stable")
+        keys = words.view(np.uint16)[order, band]
         start = np.arange(len(order))
         for lag in range(1, _MAX_LAG + 1):
             start = start[: np.searchsorted(start, len(order) - lag)]
@@ -91,21 +148,67 @@ def near_identical_pairs(hashes: np.ndarray, quality: np.ndarray, owners: np.nda
             if not len(start):
                 break
             a, b = order[start], order[start + lag]
-            hit = np.bitwise_count(words[a] ^ words[b]).sum(axis=1, dtype=np.int64) <= max_bits
-            first, second = rows[a[hit]], rows[b[hit]]
-            near.append(np.minimum(first, second) * len(hashes) + np.maximum(first, second))
-        found = np.unique(np.concatenate(near))
-    i, j = np.divmod(found, max(1, len(hashes)))
-    bits = np.bitwise_count(hashes[i] ^ hashes[j]).sum(axis=1, dtype=np.int64)
-    nearest = np.lexsort((found, bits))
-    i, j, bits = i[nearest], j[nearest], bits[nearest]
+            alike = _other_half_alike(words, a, words, b, band)
+            a, b = a[alike], b[alike]
+            distance = _differing(words[a], words[b])
+            hit = distance <= max_bits
+            found.add(rows[a[hit]], rows[b[hit]], distance[hit])
+        found.settle()
+    i, j, bits, of_one = found.i, found.j, found.bits, found.of_one
     paired: tuple[set[int], set[int]] = (set(), set())  # by whether the owners are the same
     taken = np.zeros(len(i), dtype=bool)
-    for at, (a, b, same) in enumerate(zip(i.tolist(), j.tolist(), (owners[i] == owners[j]).tolist(), strict=True)):
+    for at, (a, b, same) in enumerate(zip(i.tolist(), j.tolist(), of_one.tolist(), strict=True)):
         if a not in paired[same] and b not in paired[same]:
             paired[same].update((a, b))
             taken[at] = True
     return i[taken], j[taken], bits[taken]
+
+
+class _Pairs:
+    """Pairs of N pictures, nearest first, each once; of each picture, of one owner and of two, all that are among the `_MAX_LAG` nearest of it or of
+    the other one."""
+
+    def __init__(self, owners: np.ndarray) -> None:
+        self._owners = owners  # int64 [N]
+        self._num = max(1, len(owners))
+        self._sorted = np.zeros(0, np.int64)  # bits x N x N + i x N + j
+        self._new: list[np.ndarray] = []
+
+    def add(self, first: np.ndarray, second: np.ndarray, bits: np.ndarray) -> None:
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        self._new.append((bits * self._num + low) * self._num + high)
+        if sum(map(len, self._new)) > _PAIRS_AT_ONCE:
+            self.settle()
+
+    def settle(self) -> None:
+        found = np.sort(np.concatenate([self._sorted, *self._new]))
+        self._sorted, self._new = found[np.flatnonzero(np.diff(found, prepend=-1))], []
+        ends = (2 * np.stack([self.i, self.j], axis=1) + self.of_one[:, None]).reshape(-1)
+        if not len(ends) or np.bincount(ends).max() <= _MAX_LAG:
+            return
+        by_picture = np.argsort(ends, kind="stable")
+        grouped = ends[by_picture]
+        place = np.empty(len(ends), np.int64)  # of a pair among those of a picture and kind
+        place[by_picture] = np.arange(len(ends)) - np.searchsorted(grouped, grouped)
+        self._sorted = self._sorted[place.reshape(-1, 2).min(axis=1) < _MAX_LAG]
+
+    @property
+    def i(self) -> np.ndarray:
+        return self._sorted // self._num % self._num
+
+    @property
+    def j(self) -> np.ndarray:
+        return self._sorted % self._num
+
+    @property
+    def bits(self) -> np.ndarray:
+        return self._sorted // (self._num * self._num)
+
+    @property
+    def of_one(self) -> np.ndarray:
+        """Whether a pair is one owner's: bool."""
+        same: np.ndarray = self._owners[self.i] == self._owners[self.j]
+        return same
 
 
 def _distinct(hashes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

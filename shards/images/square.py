@@ -1,36 +1,29 @@
-"""The paper's picture rule (section 3.1): upright, RGB, short side to 256, the central 256 x 256, as a JPEG.
+"""The paper's picture rule (section 3.1): upright, sRGB, short side to 256, the central 256 x 256, as a JPEG.
 
 A plain JPEG is decoded by libjpeg-turbo straight at a power-of-two scale (the only scales that save time) whose short side stays at least
 1.5 times what is needed, and cut to its square, to half a pixel, before it is resized; everything else goes through Pillow. The header is
-judged before a pixel is decoded.
+judged before a pixel is decoded. Colours are brought to sRGB before the resize: means of linear light are not those of sRGB.
 """
 
-import io
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import simplejpeg
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from shards.errors import PictureError
+from shards.images.colour import Colour, colour_of
+from shards.images.decoded import decode_plain_jpeg, rgb_of, samples_of
+from shards.images.opened import MAX_PIXELS, Quiet, format_of, open_picture
 from shards.images.pdq import pdq
 from shards.manifest import PictureRule
 
-MAX_PIXELS = 64_000_000
-MAX_SIDE_PX = 65_535  # JPEG's own limit
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 MIN_DECODED_PER_SIDE = 1.5  # at 1.0 a decoder's scaling is visibly too soft (37 dB against a full decode)
+COLOUR_MANAGED = 3  # the version of the rule from which on profiles are applied
 _HALF_PIXEL = np.array([[-1, 9, 9, -1]], np.float32) / 16  # the cubic through four pixels, half-way between the middle two
 _ORIENTATION = 0x0112
-# What Pillow's readers raise on hostile bytes (its own fuzzers expect these).
-_DECODER_ERRORS = (
-    OSError, SyntaxError, ValueError, NotImplementedError, ArithmeticError, LookupError, TypeError, EOFError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
-_KNOWN_STARTS = {b"8BPS": "Photoshop", b"%PDF": "PDF", b"%!PS": "PostScript", b"\0\0\1\0": "icon", b"\0\0\0\x0cjP": "JPEG 2000"}
+MAX_EXIF_BYTES = 2**22  # cameras write a hundredth of it; the numbers in it would take ten times as much memory
 
 
 @dataclass(frozen=True)
@@ -42,65 +35,100 @@ class Prepared:
     quality: int  # 0 to 100, of the hash; flat pictures score below 50
 
 
+@dataclass(frozen=True)
+class _Window:
+    """The central part of decoded pixels that becomes the square: whole pixels, and half a pixel more below or beside."""
+
+    top: int
+    left: int
+    side: int
+    below: int
+    beside: int
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.side + self.below
+
+    @property
+    def right(self) -> int:
+        return self.left + self.side + self.beside
+
+
 def prepare(data: bytes, rule: PictureRule) -> Prepared:
-    """Raises PictureError: undecodable, truncated, unsupported_format, too_many_pixels. The same bytes give the same result."""
+    """Raises PictureError: undecodable, truncated, unsupported_format, too_many_pixels, too_small, out_of_memory. The same bytes give the same
+    result."""
     cv2.setNumThreads(1)  # processes already use every core
     pixels, width, height = decode_square(data, rule)
-    jpeg = simplejpeg.encode_jpeg(pixels, quality=rule.jpeg_quality, colorspace="RGB", colorsubsampling="420")
-    return Prepared(jpeg, width, height, *pdq(pixels))
+    return Prepared(encode_square(pixels, rule), width, height, *pdq(pixels))
+
+
+def encode_square(pixels: np.ndarray, rule: PictureRule) -> bytes:
+    """The JPEG that is packed of a square, uint8 RGB [crop_px, crop_px, 3], contiguous."""
+    jpeg: bytes = simplejpeg.encode_jpeg(pixels, quality=rule.jpeg_quality, colorspace="RGB", colorsubsampling="420")
+    return jpeg
 
 
 def decode_square(data: bytes, rule: PictureRule) -> tuple[np.ndarray, int, int]:
-    """Returns the upright square, uint8 RGB [crop_px, crop_px, 3], and the original's upright width and height."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of every odd tag
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        image = _open(data)
-        width, height = image.size
-        _check_size(width, height)
-        orientation = _orientation(image)
-        scale = _scale(height, width, rule)
-        pixels = _decode_plain_jpeg(data, height, width, scale) if image.format in ("JPEG", "MPO") else None
-        if pixels is None:
-            pixels, scale = _decode_by_pillow(image), 1
-            orientation = _orientation(image)  # Pillow has turned a TIFF itself, and dropped the tag
-            width, height = image.size
-    square = _square(pixels, height / scale, width / scale, rule)
-    if orientation >= 5:
-        width, height = height, width
-    return _upright(square, orientation), width, height
+    """Returns the upright square, uint8 RGB [crop_px, crop_px, 3], and the original's upright width and height; raises as `prepare`.
 
-
-def _open(data: bytes) -> Image.Image:
-    """The header only."""
-    accepted = "a picture as " + ", ".join(FORMATS)
+    A rule of a version below 3 leaves colours as they are in the file, as the pictures of sets packed by it are.
+    """
     try:
-        return Image.open(io.BytesIO(data), formats=[name for name in FORMATS if name != "MPO"])
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise PictureError("too_many_pixels", f"more than Pillow opens; {MAX_PIXELS} pixels") from None
-    except UnidentifiedImageError:
-        pass
-    except _DECODER_ERRORS as error:
-        raise PictureError("undecodable", f"{_said(error)}; {accepted}") from None
-    known = next((name for start, name in _KNOWN_STARTS.items() if data.startswith(start)), "HEIF, AVIF or video" if data[4:8] == b"ftyp" else "")
-    if known:
-        raise PictureError("unsupported_format", f"{known}; {accepted}")
-    found = "an empty file" if not data else "text or HTML" if data.lstrip()[:1] == b"<" else "no picture's header"
-    raise PictureError("undecodable", f"{found}; {accepted}")
+        with Quiet():
+            return _decoded(bytes(data), rule)
+    except PictureError:
+        raise
+    except MemoryError as error:
+        raise PictureError("out_of_memory", f"{_said(error)}; memory for the picture") from None
+    except Image.DecompressionBombError as error:
+        raise PictureError("too_many_pixels", f"{_said(error)}; at most {MAX_PIXELS} pixels") from None
+    except Exception as error:  # noqa: BLE001 - the one place: decoders raise anything on hostile bytes, AssertionError and cv2.error too
+        reason = "truncated" if "truncated" in str(error).lower() else "undecodable"
+        raise PictureError(reason, f"{format_of(data)}: {_said(error)}; a whole file") from None
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE_PX:
-        raise PictureError("too_many_pixels", f"{width} x {height}; at most {MAX_PIXELS} pixels and {MAX_SIDE_PX} a side")
-    if min(width, height) < 1:
-        raise PictureError("undecodable", f"{width} x {height}; at least one pixel")
+def _decoded(data: bytes, rule: PictureRule) -> tuple[np.ndarray, int, int]:
+    image = open_picture(data)
+    width, height = image.size
+    scale, colour, pixels = 1, None, None
+    if image.format in ("JPEG", "MPO"):  # nothing is decoded yet, but all is known of its colours
+        colour = _colour_of(image, data, rule)
+        is_whole = colour is not None and not colour.is_even and width * height <= MAX_PIXELS
+        scale = 1 if is_whole else _scale(height, width, rule)
+        pixels = decode_plain_jpeg(data, height, width, scale)
+    if pixels is None:
+        if scale > 1 and (rule.version >= COLOUR_MANAGED or width * height > MAX_PIXELS):
+            image.draft(None, (width // scale, height // scale))
+        else:
+            scale = 1
+        image.load()  # before anything else that would load it and let an error pass, as Pillow's getexif() of a PNG does
+        if scale == 1:  # a TIFF was turned by Pillow
+            width, height = image.size
+            colour = _colour_of(image, data, rule)
+    shape = (image.height, image.width) if pixels is None else pixels.shape[:2]
+    window = _window(height / scale, width / scale, shape, rule)
+    if pixels is None:
+        pixels = rgb_of(image, (window.left, window.top, window.right, window.bottom), colour)
+    else:
+        pixels = pixels[window.top : window.bottom, window.left : window.right]
+        pixels = pixels if colour is None else colour.of_array(pixels)
+    orientation = _orientation(image)
+    square = _upright(_fitted(pixels, window, rule), orientation)
+    return square, *((height, width) if orientation >= 5 else (width, height))
+
+
+def _colour_of(image: Image.Image, data: bytes, rule: PictureRule) -> Colour | None:
+    return colour_of(image, data, samples_of(image)) if rule.version >= COLOUR_MANAGED else None
 
 
 def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 (upright) to 8; 1 where the tag is absent or senseless."""
+    """The EXIF orientation, 1 (upright) to 8; 1 where the tag is absent or senseless. Of a picture that is decoded, or a JPEG: nothing is decoded
+    here, so that what is let pass is the fault of a tag."""
+    if len(image.info.get("exif") or b"") > MAX_EXIF_BYTES:
+        return 1
     try:
         value = image.getexif().get(_ORIENTATION, 1)
-    except _DECODER_ERRORS:
+    except Exception:  # noqa: BLE001 - Pillow reads tags without a list of what it raises
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
@@ -111,64 +139,13 @@ def _scale(height: int, width: int, rule: PictureRule) -> int:
     return max(scale for scale in (1, 2, 4, 8) if scale == 1 or -(-min(height, width) // scale) >= enough)
 
 
-def _decode_plain_jpeg(data: bytes, height: int, width: int, scale: int) -> np.ndarray | None:
-    """uint8 RGB, the sides divided by ``scale`` and rounded up; None for what only Pillow judges rightly: CMYK, and files with any fault."""
-    try:
-        if simplejpeg.decode_jpeg_header(data)[2] not in ("YCbCr", "RGB", "Gray"):
-            return None
-        # exactly the rounded-up height: any less and a slower scale such as 3/8 is taken
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, "RGB", min_height=-(-height // scale), min_width=-(-width // scale))
-        return pixels
-    except ValueError:
-        return None
-
-
-def _decode_by_pillow(image: Image.Image) -> np.ndarray:
-    """uint8 RGB of the first frame; alpha laid on white; 16-bit grey scaled, where Pillow's own conversion clips it to white."""
-    try:
-        image.load()
-        if image.mode.startswith("I") or image.mode == "F":
-            return _wide_grey(image)
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-            image = Image.alpha_composite(white, image)
-        return np.asarray(image.convert("RGB"))
-    except PictureError:
-        raise
-    except _DECODER_ERRORS as error:
-        reason = "truncated" if "truncated" in str(error).lower() else "undecodable"
-        raise PictureError(reason, f"{image.format}: {_said(error)}; a whole file") from None
-
-
-def _wide_grey(image: Image.Image) -> np.ndarray:
-    tags = getattr(image, "tag_v2", {})
-    if image.mode == "F" or (image.mode == "I" and image.format != "PNG"):
-        raise PictureError("unsupported_format", f"{image.format} with 32-bit samples, whose white is not set; 8 or 16 bits")
-    bits = tags.get(258, (16,))
-    white = 2 ** (bits[0] if isinstance(bits, tuple) else int(bits)) - 1
-    grey = np.asarray(image).astype(np.float32).clip(0, white) / white
-    if tags.get(262) == 0:  # WhiteIsZero, which Pillow turns round for 8 bits only
-        grey = 1 - grey
-    return np.repeat(np.rint(grey * 255).astype(np.uint8)[..., None], 3, axis=2)
-
-
-def _square(pixels: np.ndarray, height: float, width: float, rule: PictureRule) -> np.ndarray:
-    """The central part that scaling the short side to ``short_side_px`` would put into the crop, as [crop_px, crop_px, 3].
-
-    ``height`` and ``width`` are the picture's own, in pixels of ``pixels`` ([H, W, 3], rounded up by a decoder that scaled).
-    """
+def _window(height: float, width: float, available: tuple[int, ...], rule: PictureRule) -> _Window:
+    """What scaling the short side to ``short_side_px`` would put into the crop. ``height`` and ``width`` are the picture's own, in decoded pixels, of
+    which [H, W] are ``available`` (rounded up by a decoder that scaled)."""
     side = max(1, round(min(height, width) * rule.crop_px / rule.short_side_px))
-    top, below = _start(height, pixels.shape[0], side)
-    left, beside = _start(width, pixels.shape[1], side)
-    part = pixels[top : top + side + below, left : left + side + beside]
-    if side == rule.crop_px:  # resizing nothing, it would only lose by being moved
-        return part[:side, :side]
-    if below:
-        part = cv2.filter2D(part, -1, _HALF_PIXEL.T, anchor=(0, 1), borderType=cv2.BORDER_REPLICATE)[:side]
-    if beside:
-        part = cv2.filter2D(part, -1, _HALF_PIXEL, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE)[:, :side]
-    return _resized(part, rule.crop_px)
+    top, below = _start(height, available[0], side)
+    left, beside = _start(width, available[1], side)
+    return _Window(top, left, side, *((0, 0) if side == rule.crop_px else (below, beside)))
 
 
 def _start(size: float, available: int, side: int) -> tuple[int, int]:
@@ -176,6 +153,18 @@ def _start(size: float, available: int, side: int) -> tuple[int, int]:
     start, half = divmod(max(0, round(size - side)), 2)
     start = min(start, available - side)
     return start, half if start + side < available else 0
+
+
+def _fitted(part: np.ndarray, window: _Window, rule: PictureRule) -> np.ndarray:
+    """The window's pixels, uint8 [H, W, 3], as [crop_px, crop_px, 3]; one that fits is left as it is, it would only lose by being moved."""
+    side = window.side
+    if side == rule.crop_px:
+        return part
+    if window.below:
+        part = cv2.filter2D(part, -1, _HALF_PIXEL.T, anchor=(0, 1), borderType=cv2.BORDER_REPLICATE)[:side]
+    if window.beside:
+        part = cv2.filter2D(part, -1, _HALF_PIXEL, anchor=(1, 0), borderType=cv2.BORDER_REPLICATE)[:, :side]
+    return _resized(part, rule.crop_px)
 
 
 def _resized(square: np.ndarray, side_px: int) -> np.ndarray:

@@ -6,12 +6,14 @@ from itertools import combinations
 
 import numpy as np
 
+from shards.counts import Counts, counted
+
 COUNTS = ("views", "favorites", "comments")
 
 
 @dataclass(frozen=True)
 class CountSummary:
-    """A row of Table 1: one count of a set of pictures, in that count's unit."""
+    """A row of Table 1: one count of a set of pictures, of those where it is known, in that count's unit."""
 
     mean: float
     sd: float | None  # with n − 1; None of one picture
@@ -26,20 +28,29 @@ class CountTables:
 
     num_pictures: int
     table_1: dict[str, CountSummary]  # by count
-    table_2: dict[str, float | None]  # Pearson's correlation of each pair, as in "views favorites"; None where one of the two does not vary
+    table_2: dict[
+        str, float | None
+    ]  # Pearson's correlation of each pair, as in "views favorites", where both are known; None where one does not vary
 
     @classmethod
-    def of(cls, columns: Mapping[str, np.ndarray]) -> "CountTables":
+    def of(cls, columns: Mapping[str, Counts]) -> "CountTables":
         """
         Args:
-            columns: views and what else is known of the counts, int64 [N] each, N at least 1.
+            columns: views and what else is known of the counts, int64 [N] each or partly known, N at least 1.
         """
         pairs = combinations(columns, 2)
         return cls(
             len(columns["views"]),
-            {name: _summary(column) for name, column in columns.items()},
-            {f"{first} {second}": _pearson(columns[first], columns[second]) for first, second in pairs},
+            {name: _summary(counted(column)[1]) for name, column in columns.items()},
+            {f"{first} {second}": _pearson(*both_known(columns[first], columns[second])) for first, second in pairs},
         )
+
+
+def both_known(first: Counts, second: Counts) -> tuple[np.ndarray, np.ndarray]:
+    """Two counts of the pictures where both are known, int64 [K] each."""
+    (rows, values), (other_rows, other_values) = counted(first), counted(second)
+    _, here, there = np.intersect1d(rows, other_rows, assume_unique=True, return_indices=True)
+    return values[here], other_values[there]
 
 
 def _summary(column: np.ndarray) -> CountSummary:

@@ -4,260 +4,330 @@ Killed at any moment and started again it ends with the same bytes. Nothing it w
 """
 
 import hashlib
-import io
-import json
 import os
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
-import filelock
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from shards.cpus import usable_cpus
-from shards.digests import labels_sha256, pictures_sha256
-from shards.errors import ShardsError
-from shards.files import write_atomic
+from shards.digests import labels_sha256, pairs_sha256
+from shards.errors import FileError, ShardsError, TableError
+from shards.fetch import FetchRules
+from shards.files import locked, remove_stale, told, write_atomic
 from shards.images.near_duplicates import near_identical_pairs
-from shards.manifest import LABELS, LEDGER, MANIFEST, NEAR_DUPLICATES, SPLITS, Manifest, PictureRule, Shard, Source, SplitRule
-from shards.pack import splits, staging
-from shards.pack.layout import MAX_SHARD_SIZE, PlannedShard, lay_out
-from shards.pack.ledger import labels_table, ledger_table, near_duplicates_table
+from shards.labels import read_labels, read_packed
+from shards.manifest import (
+    LABELS,
+    LEDGER,
+    MANIFEST,
+    MAX_SHARD_SIZE,
+    NEAR_DUPLICATES,
+    SPLITS,
+    Manifest,
+    PictureRule,
+    Shard,
+    Source,
+    SplitRule,
+)
+from shards.pack import retry, splits, staging
+from shards.pack.layout import lay_out
+from shards.pack.ledger import Outcome
+from shards.pack.losses import check_losses, nothing_left
+from shards.pack.owners import check_of, hashed_owners
+from shards.pack.prepare import HEALS, prepare_all
+from shards.pack.result import RESULT_LABELS, RESULT_LEDGER, PackResult, result
+from shards.pack.rowfile import RowFile
 from shards.pack.staging import STAGING, Progress, parquet_bytes
-from shards.sources.rows import PictureRow, Rejection, Table, read_table
+from shards.pack.tars import TarWriter
+from shards.pack.workers import Units
+from shards.sources.opened import read_origin
+from shards.sources.rows import Table
+
+__all__ = ["PackResult", "Packing", "Plan", "Preparing", "pack", "planned", "refuse_other", "result"]
 
 
 @dataclass(frozen=True)
-class PackResult:
-    root: Path
-    manifest: Manifest
-    rejected: dict[str, int]  # by reason, most frequent first
-    kept: dict[str, int]  # by split, all three
-    shares: dict[str, float]  # realised share of the kept pictures, by split
-    largest_owner: str  # "" where every owner is unknown
-    largest_owner_shares: dict[str, float]  # the largest owner's share of each split, whoever that is there
-    num_unknown_owners: int  # kept pictures without an owner; all of them: split by picture, leakage by owner not controlled
-    unmapped_columns: tuple[str, ...]  # columns of the table that were dropped
-    already_packed: bool  # nothing was done, the set was there
-
-    @property
-    def owners_unknown(self) -> bool:
-        return self.num_unknown_owners == self.manifest.num_kept
-
-    def text(self) -> str:
-        """What became of the table, for people."""
-        kept, rejected = self.manifest.num_kept, self.manifest.num_rejected
-        lines = [f"{self.root}: {kept:,} kept + {rejected:,} rejected = {kept + rejected:,} rows{' (packed before)' if self.already_packed else ''}"]
-        lines += [f"  rejected  {count:,} {reason}" for reason, count in self.rejected.items()]
-        for split, count in self.kept.items():
-            share = "" if self.owners_unknown or not count else f"; the largest owner has {self.largest_owner_shares[split]:.1%} of it"
-            lines.append(f"  {split:<9} {count:,} pictures, {self.shares[split]:.1%}{share}")
-        if self.owners_unknown:
-            lines.append("  owners unknown: split by picture; intervals are per picture, leakage by owner is not controlled")
-        if self.unmapped_columns:
-            lines.append(f"  dropped   columns {', '.join(self.unmapped_columns)} (--keep NAME keeps one, --column FIELD=NAME maps one)")
-        lines.append(f"  identity  {self.manifest.identity}")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class _Plan:
+class Plan:
     source: Source
     picture_rule: PictureRule
     split_rule: SplitRule
     shard_size: int
     pictures: str | None  # as given; what an unfinished pack is held to, and the manifest does not hold
+    fetch: FetchRules
+    reading: "Reading"
+    owner_salt: bytes | None = field(default=None, repr=False)
 
     def lasting(self) -> dict[str, Any]:
         """What the manifest of a finished set can be held against."""
         rules = {"picture_rule": self.picture_rule.model_dump(), "split_rule": self.split_rule.model_dump()}
         return {"source": self.source.model_dump(mode="json"), "shard_size": self.shard_size, **rules}
 
+    def staged(self) -> dict[str, Any]:
+        """What an unfinished pack is held to as well."""
+        how = {"staging": staging.FORMAT, "chunk_rows": staging.CHUNK_ROWS, "versions": staging.versions(), "fetch": self.fetch.decisive()}
+        how |= {name: self.reading.get(name) for name in ("encoding", "format")}
+        return self.lasting() | {"pictures": self.pictures, **how}
 
-def pack(
-    table_path: Path,
-    out: Path,
-    *,
-    columns: Mapping[str, str] | None = None,
-    keep: Sequence[str] = (),
-    pictures: Path | None = None,
-    processes: int | None = None,
-    shard_size: int = 1000,
-    split_rule: SplitRule | None = None,
-    progress: Progress | None = None,
-) -> PackResult:
+
+class Reading(TypedDict, total=False):
+    """How the rows of a table are read, beside the names of its columns."""
+
+    drop: Sequence[str]
+    """Fields that are left unread."""
+    path_pattern: str | None
+    """The path of a picture, made of columns: ``img/{id}.jpg``."""
+    encoding: str | None
+    """Of the table's text; None: UTF-8, or what its first bytes say."""
+    format: str | None
+    """One of `shards.sources.tables.FORMATS`; None: by the suffix."""
+
+
+class Packing(Reading, total=False):
+    """How a table is to be packed; `planned` has what holds where one is not given."""
+
+    columns: Mapping[str, str] | None
+    """Our fields to the table's columns."""
+    keep: Sequence[str]
+    """Further columns for labels.parquet."""
+    pictures: Path | str | None
+    """The folder, or the address, that paths start from; None: the table's."""
+    kind: str | None
+    """Of the origin, one of `shards.sources.opened.KINDS`; None: found."""
+    shard_size: int
+    split_rule: SplitRule | None
+    fetch: FetchRules | None
+    owner_salt: bytes | None
+    """That owners are hashed with (`shards.pack.owners`); None: they stay as the table names them."""
+
+
+class Preparing(TypedDict, total=False):
+    """What of a pack decides nothing of its bytes."""
+
+    processes: int | None
+    """How many prepare pictures at once; None: the cores."""
+    units: Units | None
+    """Where pictures are prepared instead."""
+    accept_losses: bool
+    """Whether rows whose views cannot be read are left out however many they are."""
+    retry: bool
+    """Whether rows that failed for a reason that can heal (`shards.pack.prepare.HEALS`) are tried again."""
+    progress: Progress | None
+
+
+class How(Packing, Preparing, total=False):
+    pass
+
+
+def pack(table_path: Path | str, out: Path, **how: Unpack[How]) -> PackResult:
     """Packs the table's pictures into ``out``, a new or empty folder, or one where the same pack was begun or finished.
 
-    ``columns`` maps our fields to the table's columns, ``keep`` names further columns for labels.parquet, ``pictures`` is the folder that
-    paths start from (default: the table's), ``processes`` how many prepare pictures at once (default: the cores).
-
-    Raises TableError for the table as a whole, ShardsError for the folder or where no picture is left. A row never raises: it is a line of
-    the ledger.
+    Raises TableError for the table as a whole, NoRoomError and ShardsError for the folder, where no picture is left, or where too many rows would be
+    lost for their views. A row never raises: it is a line of the ledger.
     """
-    table_path, out = Path(table_path), Path(out)
+    out = Path(out)
+    preparing, packing = parted(how)
+    plan, table = planned(table_path, **packing)
+    processes = preparing.get("processes")
+    if processes is not None and processes < 1:
+        raise ShardsError(f"processes: {processes}; at least 1")
+    with _going_on(out), ExitStack() as stack:
+        again = preparing.get("retry", False)
+        done = _finished(out, plan, table)
+        if done is not None and done.manifest.generation and again:
+            raise ShardsError(
+                f"{out}: the set was changed after it was packed; one that was not", hint=f"peoria add {out} TABLE tries those rows again"
+            )
+        if done is not None and not (again and HEALS & set(done.rejected)):
+            return _tidied(out, done, again)
+        if done is None:
+            _check_folder(out)
+        (out / STAGING).mkdir(parents=True, exist_ok=True)
+        try:
+            stack.enter_context(locked(out / STAGING / "lock", wait=False))
+        except BlockingIOError:
+            raise ShardsError(f"{out}: another pack is at work there; one at a time", hint="wait until it ends") from None
+        done = _finished(out, plan, table)  # by another pack, a moment ago
+        if done is not None and not again:
+            return _tidied(out, done, again)
+        return _pack(out, plan, table, done, preparing)
+
+
+@contextmanager
+def _going_on(out: Path) -> Iterator[None]:
+    """What the system says of any file has a next step."""
+    try:
+        with told(out, "a folder that can be written to"):
+            yield
+    except FileError as error:
+        if error.hint:
+            raise
+        hint = "mend that, or choose another folder with --out; the same command goes on where this stopped"
+        raise FileError(*error.problems, hint=hint, code=error.errno, said=error.strerror or "") from None
+
+
+def parted(how: How) -> tuple[Preparing, Packing]:
+    preparing = {name: value for name, value in how.items() if name in Preparing.__annotations__}
+    return preparing, {name: value for name, value in how.items() if name not in preparing}  # type: ignore[return-value]
+
+
+def planned(
+    table_path: Path | str,
+    columns: Mapping[str, str] | None = None,
+    keep: Sequence[str] = (),
+    pictures: Path | str | None = None,
+    shard_size: int = 1000,
+    split_rule: SplitRule | None = None,
+    fetch: FetchRules | None = None,
+    kind: str | None = None,
+    owner_salt: bytes | None = None,
+    **reading: Unpack[Reading],
+) -> tuple[Plan, Table]:
+    """What `pack` would make of its arguments, and the table; raises as it does."""
     rule = split_rule or SplitRule()
     splits.check_rule(rule)
     if not 1 <= shard_size <= MAX_SHARD_SIZE:
         raise ShardsError(f"shard_size: {shard_size}; 1 to {MAX_SHARD_SIZE}")
-    if processes is not None and processes < 1:
-        raise ShardsError(f"processes: {processes}; at least 1")
-    if pictures is not None and not Path(pictures).is_dir():
-        raise ShardsError(f"pictures: {pictures}; a folder")
-    table = read_table(table_path, columns, keep, pictures)
-    source = Source(table=table_path.name, sha256=table.sha256, num_rows=table.num_rows, columns=table.columns, kept_columns=table.kept_columns)
-    plan = _Plan(source, PictureRule(), rule, shard_size, None if pictures is None else str(pictures))
-    done = _finished(out, plan, table)
-    if done is not None:
-        return done
-    _check_folder(out)
-    (out / STAGING).mkdir(parents=True, exist_ok=True)
+    table = read_origin(os.fspath(table_path), kind, pictures, columns or {}, keep, **reading)
+    name = table.source.name
     try:
-        with filelock.FileLock(out / STAGING / "lock", timeout=0):
-            done = _finished(out, plan, table)  # by another pack, a moment ago
-            return done or _pack(out, plan, table, Path(pictures or table_path.parent), processes or usable_cpus(), progress or _silent)
-    except filelock.Timeout:
-        raise ShardsError(f"{out}: another pack is at work there; one at a time", hint="wait until it ends") from None
+        source = Source(table=name, sha256=table.sha256, num_rows=table.num_rows, columns=table.columns, kept_columns=table.kept_columns)
+        source = source.model_copy(update={"owners_hashed": "" if owner_salt is None else check_of(owner_salt)})
+    except ValidationError:  # half a character, or one that steers a terminal
+        raise TableError(f"{name!a}: a name that cannot be kept, of the table or of a column; plain Unicode text") from None
+    return Plan(
+        source, PictureRule(), rule, shard_size, None if pictures is None else str(pictures), fetch or FetchRules(), reading, owner_salt
+    ), table
 
 
-def _pack(out: Path, plan: _Plan, table: Table, folder: Path, processes: int, progress: Progress) -> PackResult:
-    work = out / STAGING
-    staging.bind(work, plan.lasting() | {"pictures": plan.pictures, "chunk_rows": staging.CHUNK_ROWS, "versions": staging.versions()})
-    for torn in out.rglob(".*.tmp"):  # of a writer that was killed
-        torn.unlink()
-    staging.prepare_all(work, table.rows, folder, plan.picture_rule, processes, progress)
-    staged = staging.load(work, len(table.rows)).to_pylist()
-    assert [line["row"] for line in staged] == [row.row for row in table.rows]
-    good = [i for i, line in enumerate(staged) if line["reason"] is None]
-    rows, lines = [table.rows[i] for i in good], [staged[i] for i in good]
-    rejections = [*table.rejections, *_picture_rejections(table.rows, staged)]
-    if not rows:
+def _pack(out: Path, plan: Plan, table: Table, done: PackResult | None, how: Preparing) -> PackResult:
+    """``done`` is the finished set that is there, some of whose rows may have healed."""
+    work, progress, processes = out / STAGING, how.get("progress") or _silent, how.get("processes") or usable_cpus()
+    if done is not None:
+        retry.clear_stale(out, work)
+    staging.bind(work, plan.staged())
+    remove_stale(out)
+    rows = staging.stage_rows(work, hashed_owners(table.read(), plan.source, plan.owner_salt), table.kept_columns)
+    if rows.is_null("reason").any() and not how.get("accept_losses"):
+        check_losses(rows, plan.source.table)
+    can_heal = np.zeros(0, np.int64) if done is None else retry.restore(out, work, done.manifest, rows)
+    fetched = prepare_all(
+        work,
+        rows,
+        table.pictures,
+        plan.picture_rule,
+        progress,
+        processes=processes,
+        units=how.get("units"),
+        fetch=plan.fetch,
+        retry=how.get("retry", False),
+    )
+    healed = None
+    if done is not None:
+        healed = retry.num_healed(work, can_heal)
+        if not healed:
+            return _tidied(out, done, retried=True)
+    if (work / staging.RESTORED).exists():
+        retry.begin(out, work)
+    staged = staging.load(work, rows)
+    del rows
+    good = np.flatnonzero(staged.is_null("reason"))
+    if not len(good):
+        reasons = staged.table.select(list(RESULT_LEDGER))
         shutil.rmtree(work)  # what was found is not to be held against the next try
-        raise _nothing_left(table, rejections)
-    hashes = np.frombuffer(b"".join(line["pdq"] for line in lines), np.uint8).reshape(-1, 32)
-    quality = np.array([line["quality"] for line in lines])
-    layout = lay_out(rows, hashes, quality, plan.split_rule, plan.shard_size)
-    rejections += layout.rejections
-    known = {row.row: split for row, split in zip(rows, layout.splits, strict=True)}
+        raise nothing_left(reasons)
+    manifest, brief = _write(out, plan, table, staged, good, progress)
+    shutil.rmtree(work, ignore_errors=True)
+    return replace(result(out, manifest, *brief, table, already_packed=False), healed=healed, fetched=fetched)
 
+
+def _write(out: Path, plan: Plan, table: Table, staged: RowFile, good: np.ndarray, progress: Progress) -> tuple[Manifest, tuple[pa.Table, pa.Table]]:
+    """Everything but what is staged; also the columns of the labels and of the ledger that a result is made of."""
+    hashes, quality, owners = staged.hashes("pdq", good, 32), staged.numbers("quality", good), staged.texts("owner", good)
+    layout = lay_out(staged.texts("id", good), owners, hashes, quality, plan.split_rule, plan.shard_size)
+    pairs = near_identical_pairs(hashes, quality, owners, plan.split_rule.near_duplicate_bits)
+    outcome = Outcome.of(staged, good, layout, table.columns, table.kept_columns)
+    del hashes, quality, owners
+    tar_writer = TarWriter(out, out / staging.STAGING, plan.picture_rule, table.columns, staged)
     shards: list[Shard] = []
     for planned in layout.shards:
         progress("shards", len(shards), len(layout.shards))
-        shards.append(_write_shard(out, planned, rows, lines, table))
+        shards.append(tar_writer.write(planned, good[np.array(planned.places)]))
     progress("shards", len(shards), len(layout.shards))
+    del layout, tar_writer
+    pa.default_memory_pool().release_unused()
+    brief: tuple[list[pa.Table], list[pa.Table]] = ([], [])
 
-    places = [place for planned in layout.shards for place in planned.places]
-    keys = [key for planned in layout.shards for key in planned.keys]
-    kept = [rows[place] for place in places]
-    kept_splits = [layout.splits[place] for place in places]
-    labels = labels_table(table, kept, keys, kept_splits)
-    ledger = ledger_table(rejections, kept, keys, kept_splits, known)
-    assert ledger["row"].to_pylist() == list(range(table.num_rows)), "every row of the table is a line of the ledger, once"
-    # Of all pictures that could be read: nearly every pair across splits has lost one of the two by now.
-    pairs = near_identical_pairs(hashes, quality, np.array([row.owner for row in rows], dtype=object), plan.split_rule.near_duplicate_bits)
-    split_of = dict(zip(places, kept_splits, strict=True))
-    copies = near_duplicates_table(rows, [split_of.get(place) for place in range(len(rows))], *pairs)
-    files = {LABELS: parquet_bytes(labels), LEDGER: parquet_bytes(ledger), NEAR_DUPLICATES: parquet_bytes(copies)}
-    for name, data in files.items():
+    def noted(tables: Iterator[pa.Table], kept: list[pa.Table], names: Sequence[str]) -> Iterator[pa.Table]:
+        for part in tables:
+            kept.append(part.select([name for name in names if name in part.column_names]))
+            yield part
+
+    tables = {
+        LABELS: noted(outcome.labels(), brief[0], RESULT_LABELS),
+        LEDGER: noted(outcome.ledger(), brief[1], RESULT_LEDGER),
+        # Of all pictures that could be read: nearly every pair across splits has lost one of the two by now.
+        NEAR_DUPLICATES: iter([outcome.near_duplicates(good[pairs[0]], good[pairs[1]], pairs[2])]),
+    }
+    files = {}
+    for name, parts in tables.items():
+        data = parquet_bytes(parts)
+        pa.default_memory_pool().release_unused()
         write_atomic(out / name, data)
+        files[name] = hashlib.sha256(data).hexdigest()
     manifest = Manifest(
         source=plan.source,
         picture_rule=plan.picture_rule,
         split_rule=plan.split_rule,
         shard_size=plan.shard_size,
         shards=tuple(shards),
-        num_kept=len(kept),
-        num_rejected=len(rejections),
-        pictures_sha256=pictures_sha256(keys, [lines[place]["jpeg_sha256"] for place in places]),
-        labels_sha256=labels_sha256(labels),
-        files_sha256={name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        num_kept=len(outcome.kept),
+        num_rejected=len(staged) - len(outcome.kept),
+        unknown=outcome.unknown(),
+        pictures_sha256=pairs_sha256(outcome.pictures()),
+        labels_sha256=labels_sha256(outcome.labels()),
+        files_sha256=files,
     )
-    manifest.write(out)
-    shutil.rmtree(work, ignore_errors=True)
-    return _result(out, manifest, labels, ledger, table, already_packed=False)
-
-
-def _write_shard(out: Path, planned: PlannedShard, rows: Sequence[PictureRow], lines: Sequence[dict[str, Any]], table: Table) -> Shard:
-    """Writes the tar, also where a pack that was interrupted wrote one: what lies there may have changed, and writing is the cheap part."""
-    data = _tar(out / STAGING, planned, rows, lines, table)
-    write_atomic(out / planned.file, data)
-    return Shard(
-        file=planned.file, split=planned.split, sha256=hashlib.sha256(data).hexdigest(), bytes=len(data), num_samples=len(planned.keys)
-    )  # fmt: skip
-
-
-def _tar(work: Path, planned: PlannedShard, rows: Sequence[PictureRow], lines: Sequence[dict[str, Any]], table: Table) -> bytes:
-    from webdataset.writer import TarWriter  # imports torch
-
-    sink = io.BytesIO()
-    with TarWriter(sink, user="peoria", group="peoria", mtime=0, encoder=False, compress=False) as tar:
-        for key, place in zip(planned.keys, planned.places, strict=True):
-            row, line = rows[place], lines[place]
-            sidecar = {"id": row.id, "source": row.path, "width": line["width"], "height": line["height"]}
-            sidecar |= {"sha256": line["original_sha256"], "pdq": line["pdq"].hex()}
-            sidecar |= {name: getattr(row, name) for name in ("licence", "page") if name in table.columns}
-            jpeg = staging.read_jpeg(work, line["chunk"], line["offset"], line["bytes"])
-            tar.write({"__key__": key, "jpg": jpeg, "json": json.dumps(sidecar, sort_keys=True, allow_nan=False).encode()})
-    return sink.getvalue()
-
-
-def _picture_rejections(rows: Sequence[PictureRow], staged: Sequence[dict[str, Any]]) -> list[Rejection]:
-    return [Rejection(row.row, row.id, line["reason"], line["detail"]) for row, line in zip(rows, staged, strict=True) if line["reason"] is not None]
-
-
-def _nothing_left(table: Table, rejections: Sequence[Rejection]) -> ShardsError:
-    counts = Counter(rejection.reason for rejection in rejections)
-    first = {rejection.reason: rejection for rejection in reversed(rejections)}
-    problems = [f"row {first[reason].row}: {first[reason].detail} ({reason}: {counts[reason]} rows)" for reason in sorted(counts)]
-    return ShardsError(
-        f"no picture left of {table.num_rows} rows; at least one", *problems, hint="mend the table, or name the folder of the pictures"
-    )
+    return manifest.write(out), (pa.concat_tables(brief[0]), pa.concat_tables(brief[1]))
 
 
 def _check_folder(out: Path) -> None:
+    links = [out / name for name in (STAGING, *SPLITS) if (out / name).is_symlink()]
+    if links:  # what is written there would land elsewhere
+        raise ShardsError(*[f"{link}: a link; a folder" for link in links], hint="choose another folder")
     if out.exists() and not out.is_dir():
         raise ShardsError(f"{out}: a file; a new or empty folder", hint="choose another folder")
     if out.exists() and not (out / STAGING).exists() and (found := sorted(os.listdir(out))):
         raise ShardsError(f"{out}: holds {', '.join(found[:5])}; a new or empty folder", hint="choose another folder")
 
 
-def _finished(out: Path, plan: _Plan, table: Table) -> PackResult | None:
+def _finished(out: Path, plan: Plan, table: Table) -> PackResult | None:
     """The set that is there already; None where there is none. Raises ShardsError where it is another plan's."""
     if not (out / MANIFEST).is_file():
         return None
     manifest = Manifest.load(out)
-    there = _Plan(manifest.source, manifest.picture_rule, manifest.split_rule, manifest.shard_size, None)
+    refuse_other(str(out), manifest, plan)
+    return result(out, manifest, read_labels(out, manifest), read_packed(out, LEDGER, manifest, RESULT_LEDGER), table, already_packed=True)
+
+
+def _tidied(out: Path, done: PackResult, retried: bool) -> PackResult:
+    shutil.rmtree(out / STAGING, ignore_errors=True)  # killed after the manifest was written, or nothing has healed
+    remove_stale(out)
+    return replace(done, healed=0) if retried else done
+
+
+def refuse_other(out: str, manifest: Manifest, plan: Plan) -> None:
+    """Raises ShardsError where the set that is there is another plan's."""
+    there = Plan(manifest.source, manifest.picture_rule, manifest.split_rule, manifest.shard_size, None, FetchRules(), {})
     differs = staging.changes(there.lasting(), plan.lasting())
     if differs:
         raise ShardsError(*[f"{out}: packed with another {line}" for line in differs], hint="pack into another folder")
-    shutil.rmtree(out / STAGING, ignore_errors=True)  # killed after the manifest was written
-    return _result(out, manifest, pq.read_table(out / LABELS), pq.read_table(out / LEDGER), table, already_packed=True)
-
-
-def _result(out: Path, manifest: Manifest, labels: pa.Table, ledger: pa.Table, table: Table, already_packed: bool) -> PackResult:
-    by_split: dict[str, Counter[str]] = {split: Counter[str]() for split in SPLITS}
-    for split, owner in zip(labels["split"].to_pylist(), labels["owner"].to_pylist(), strict=True):
-        by_split[split][owner] += 1
-    kept = {split: counts.total() for split, counts in by_split.items()}
-    owned = {split: Counter({owner: n for owner, n in counts.items() if owner}) for split, counts in by_split.items()}
-    largest = sum(owned.values(), Counter[str]()).most_common(1)
-    reasons = Counter(reason for reason in ledger["reason"].to_pylist() if reason is not None)
-    return PackResult(
-        root=out,
-        manifest=manifest,
-        rejected=dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
-        kept=kept,
-        shares={split: number / manifest.num_kept for split, number in kept.items()},
-        largest_owner=largest[0][0] if largest else "",
-        largest_owner_shares={split: max(counts.values(), default=0) / max(1, kept[split]) for split, counts in owned.items()},
-        num_unknown_owners=sum(counts[""] for counts in by_split.values()),
-        unmapped_columns=table.unmapped_columns,
-        already_packed=already_packed,
-    )
 
 
 def _silent(what: str, done: int, total: int) -> None:

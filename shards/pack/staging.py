@@ -1,37 +1,40 @@
-"""Pictures made ready and not yet in shards, kept in ``.staging`` so that a pack that was killed goes on where it stopped.
+"""What a pack has done so far, kept in ``.staging`` so that a pack that was killed goes on where it stopped.
 
-A chunk is ``CHUNK_ROWS`` rows of the table: ``NNNNN.jpegs``, the pictures one after another, then ``NNNNN.parquet``, one line a row, whose
-presence means that the chunk is done. What lies here belongs to the plan in ``plan.json`` and to no other.
+``rows.arrow`` has every row of the table. A chunk is `CHUNK_ROWS` of them: ``NNNNN.jpegs``, its pictures one after another, then ``NNNNN.parquet``,
+one line a picture, whose presence means that the chunk is done; ``NNNNN.fetched`` what was fetched for it; ``NNNNN.trying`` says that its pictures
+are being made ready by the very process that packs. ``staged.arrow`` is all of them in one. What lies here belongs to the plan in ``plan.json`` and
+to no other.
 """
 
-import ctypes
-import hashlib
+import io
 import json
-import multiprocessing
-import multiprocessing.connection
 import os
-import signal
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from importlib.metadata import version
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from shards.errors import ShardsError
-from shards.fetch import read_file
-from shards.files import write_atomic
-from shards.manifest import PictureRule, differences
-from shards.sources.rows import PictureRow
+from shards.errors import DamagedShardError, ShardsError
+from shards.files import open_plain, read_plain, told, write_atomic
+from shards.manifest import differences
+from shards.pack.rowfile import ROWS, RowFile, Sink, rows_table, write_rows
+from shards.sources.rows import PictureRow, Rejection
 
 STAGING = ".staging"
+OLD = "old"  # the shards of that set, where they are taken from
+RESTORED = "restored.arrow"  # lines that a finished set gave (`shards.pack.retry`), with where their pictures lie in ``chunk``
+FORMAT = 2  # of this folder
 CHUNK_ROWS = 200
-_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "simplejpeg", "webdataset")  # these decide the bytes
-_SCHEMA = pa.schema(
+_LIBRARIES = ("numpy", "opencv-python-headless", "pillow", "pyarrow", "simplejpeg")  # these decide the bytes
+LINES = pa.schema(
     [
         ("row", pa.int64()),
         ("reason", pa.string()),  # null where the picture is good; else the columns below are null
@@ -40,12 +43,14 @@ _SCHEMA = pa.schema(
         ("height", pa.int32()),
         ("pdq", pa.binary()),
         ("quality", pa.int32()),
-        ("original_sha256", pa.string()),
-        ("jpeg_sha256", pa.string()),
+        ("original_sha256", pa.binary(32)),
+        ("jpeg_sha256", pa.binary(32)),
         ("offset", pa.int64()),  # into NNNNN.jpegs
         ("bytes", pa.int64()),
     ]
 )
+_MADE = [*(LINES.field(name) for name in LINES.names[3:]), pa.field("chunk", pa.int64())]
+STAGED = pa.schema([*ROWS, *_MADE])  # those of a picture are null where there is none
 Progress = Callable[[str, int, int], None]  # what is being done, how much of it is done, how much there is
 
 
@@ -56,15 +61,21 @@ def versions() -> dict[str, str]:
 def bind(staging: Path, plan: dict[str, Any]) -> None:
     """Writes the plan into a new staging folder; raises ShardsError where another plan's work lies there."""
     file = staging / "plan.json"
-    if file.is_file():
-        differs = changes(json.loads(file.read_bytes()), json.loads(json.dumps(plan)))
+    if os.path.lexists(file):
+        with told(file, "the plan of an unfinished pack"):
+            data = read_plain(file)
+        try:
+            there = json.loads(data)
+        except (ValueError, RecursionError):
+            raise damaged(file, "no JSON") from None
+        differs = changes(there, json.loads(json.dumps(plan)))
         if differs:
             raise ShardsError(
                 *[f"{staging.parent}: an unfinished pack with another {line}" for line in differs],
                 hint=f"pack as before to finish it, or delete {staging.parent} and begin anew",
             )
     else:
-        for stale in staging.glob("[0-9]*"):  # whose plan is gone
+        for stale in [*staging.glob("[0-9]*"), *staging.glob("*.arrow")]:  # whose plan is gone
             stale.unlink()
         write_atomic(file, (json.dumps(plan, sort_keys=True, indent=1, allow_nan=False) + "\n").encode())
 
@@ -74,107 +85,124 @@ def changes(there: Any, now: Any) -> list[str]:
     return [f"{name}: {was} there; {is_} asked for" for name, was, is_ in differences(there, now)]
 
 
-def prepare_all(staging: Path, rows: Sequence[PictureRow], folder: Path, rule: PictureRule, processes: int, progress: Progress) -> None:
-    """Makes every picture ready that is not yet. Raises whatever stops a worker, and ShardsError where one dies."""
-    chunks = [rows[start : start + CHUNK_ROWS] for start in range(0, len(rows), CHUNK_ROWS)]
-    owed = [number for number in range(len(chunks)) if not _path(staging, number, "parquet").is_file()]
-    done = len(rows) - sum(len(chunks[number]) for number in owed)
-    progress("pictures", done, len(rows))
+def stage_rows(staging: Path, read: Iterable[PictureRow | Rejection], kept_columns: Sequence[str]) -> RowFile:
+    """Every row of the table, in its order; the table is read only where that was not done before."""
+    file = staging / "rows.arrow"
+    if not os.path.lexists(file):
+        rows = iter(read)
+        parts = iter(lambda: list(islice(rows, 1000)), [])
+        write_rows(file, ROWS, (rows_table(part, kept_columns) for part in parts))
+    return RowFile(file)
 
-    def job(number: int) -> tuple[Path, int, list[tuple[int, str]], Path, PictureRule]:
-        return staging, number, [(row.row, row.path) for row in chunks[number]], folder, rule
 
-    if processes == 1 or len(owed) < 2:
-        for number in owed:
-            _prepare_chunk(*job(number))
-            progress("pictures", done := done + len(chunks[number]), len(rows))
-        return
-    pool = ProcessPoolExecutor(min(processes, len(owed)), multiprocessing.get_context("spawn"), initializer=_start_worker)
+def path_of(staging: Path, chunk: int, suffix: str) -> Path:
+    return staging / f"{chunk:05d}.{suffix}"
+
+
+def is_done(staging: Path, chunk: int) -> bool:
+    return path_of(staging, chunk, "parquet").is_file()
+
+
+def read_lines(staging: Path, chunk: int) -> pa.Table:
+    """Of the schema `LINES`. Raises DamagedShardError."""
+    path = path_of(staging, chunk, "parquet")
     try:
-        futures = {pool.submit(_prepare_chunk, *job(number)): number for number in owed}
-        for future in as_completed(futures):
-            future.result()
-            progress("pictures", done := done + len(chunks[futures[future]]), len(rows))
-    except BrokenProcessPool:
-        raise ShardsError(
-            f"{staging.parent}: a worker process died while preparing pictures; it was killed, or memory ran out",
-            hint="the same command goes on where this stopped; --processes 1 needs the least memory",
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+        return pq.read_table(io.BytesIO(read_plain(path)), schema=LINES, use_threads=False, pre_buffer=False)
+    except (OSError, pa.ArrowException) as error:
+        raise damaged(path, str(error).split("\n")[0]) from None
 
 
-def load(staging: Path, num_rows: int) -> pa.Table:
-    """One line for each of the rows given to `prepare_all`, in their order, with ``chunk`` to find its picture."""
-    tables = []
-    for number in range(-(-num_rows // CHUNK_ROWS)):
-        table = pq.read_table(_path(staging, number, "parquet"))
-        tables.append(table.append_column("chunk", pa.array([number] * len(table), pa.int64())))
-    return pa.concat_tables(tables)
+def write_chunk(staging: Path, chunk: int, lines: Sequence[dict[str, Any]], jpegs: Sequence[bytes]) -> None:
+    """Of a chunk that is done already, ``lines`` take the place of those of the same rows."""
+    path = path_of(staging, chunk, "jpegs")
+    before: list[dict[str, Any]] = []
+    if is_done(staging, chunk):
+        new = {line["row"] for line in lines}
+        before = [line for line in read_lines(staging, chunk).to_pylist() if line["row"] not in new]
+        with told(path, "pictures made ready"):
+            packed = read_plain(path)
+        jpegs = [packed, *jpegs]
+        lines = [line if line.get("offset") is None else line | {"offset": line["offset"] + len(packed)} for line in lines]
+    write_atomic(path, b"".join(jpegs))
+    table = pa.Table.from_pylist(sorted([*before, *lines], key=lambda line: line["row"]), LINES)
+    write_atomic(path_of(staging, chunk, "parquet"), parquet_bytes([table]))
 
 
-def read_jpeg(staging: Path, chunk: int, offset: int, num_bytes: int) -> bytes:
-    with open(_path(staging, chunk, "jpegs"), "rb") as file:
+def load(staging: Path, rows: RowFile) -> RowFile:
+    """All that is known of every row, of the schema `STAGED`."""
+    before = RowFile(staging / RESTORED).table if os.path.lexists(staging / RESTORED) else None
+    at = None if before is None else before["row"].to_numpy()
+
+    def lines(start: int) -> pa.Table:
+        chunk = start // CHUNK_ROWS
+        made = read_lines(staging, chunk) if is_done(staging, chunk) else LINES.empty_table()
+        made = made.append_column("chunk", pa.array(np.full(len(made), chunk)))
+        if before is None or at is None:
+            return made
+        low, high = np.searchsorted(at, [start, start + CHUNK_ROWS])
+        return pa.concat_tables([made, before.slice(low, high - low)]).sort_by("row")
+
+    write_rows(staging / "staged.arrow", STAGED, (_joined(staging, rows, start, lines(start)) for start in range(0, len(rows), CHUNK_ROWS)))
+    return RowFile(staging / "staged.arrow")
+
+
+def restored(staging: Path, num_rows: int) -> np.ndarray:
+    """bool [num_rows], which rows a finished set gave."""
+    found = np.zeros(num_rows, bool)
+    if os.path.lexists(staging / RESTORED):
+        file = RowFile(staging / RESTORED)
+        found[file.numbers("row", np.arange(len(file)))] = True
+    return found
+
+
+def _joined(staging: Path, rows: RowFile, start: int, lines: pa.Table) -> pa.Table:
+    part = rows.table.slice(start, CHUNK_ROWS).combine_chunks()
+    owed = part["reason"].is_null().to_numpy()
+    if lines["row"].to_pylist() != (start + np.flatnonzero(owed)).tolist():
+        raise damaged(path_of(staging, start // CHUNK_ROWS, "parquet"), "lines of other rows")
+    lines = lines.take(pa.array(np.cumsum(owed) - 1, pa.int64(), mask=~owed))
+    for name in ("reason", "detail"):
+        part = part.set_column(part.schema.get_field_index(name), name, pc.coalesce(part[name], lines[name]))
+    for field in _MADE:
+        part = part.append_column(field, lines[field.name])
+    return part
+
+
+def read_jpeg(path: Path, offset: int, num_bytes: int) -> bytes:
+    with told(path, "pictures made ready"), open_plain(path) as file:
         file.seek(offset)
         return file.read(num_bytes)
 
 
-def _path(staging: Path, chunk: int, suffix: str) -> Path:
-    return staging / f"{chunk:05d}.{suffix}"
+def damaged(path: Path, found: str) -> DamagedShardError:
+    return DamagedShardError(f"{path}: {found}; what an earlier pack wrote", hint=f"delete {path.parent} and pack again")
 
 
-def _prepare_chunk(staging: Path, number: int, rows: list[tuple[int, str]], folder: Path, rule: PictureRule) -> None:
-    from shards.errors import PictureError
-    from shards.images.square import prepare  # OpenCV and Pillow: only where pictures are made
-
-    lines: list[dict[str, Any]] = []
-    jpegs: list[bytes] = []
-    offset = 0
-    for row, path in rows:
-        try:
-            data = read_file(folder / path)
-            made = prepare(data, rule)
-        except PictureError as error:
-            lines.append({"row": row, "reason": error.reason, "detail": f"{path}: {error.detail}"})
-            continue
-        lines.append(
-            {
-                "row": row,
-                "width": made.width,
-                "height": made.height,
-                "pdq": made.pdq,
-                "quality": made.quality,
-                "original_sha256": hashlib.sha256(data).hexdigest(),
-                "jpeg_sha256": hashlib.sha256(made.jpeg).hexdigest(),
-                "offset": offset,
-                "bytes": len(made.jpeg),
-            }
-        )
-        jpegs.append(made.jpeg)
-        offset += len(made.jpeg)
-    write_atomic(_path(staging, number, "jpegs"), b"".join(jpegs))
-    write_atomic(_path(staging, number, "parquet"), parquet_bytes(pa.Table.from_pylist(lines, _SCHEMA)))
+def parquet_bytes(tables: pa.Table | Iterable[pa.Table]) -> bytes:
+    """A table, or several of one schema, a row group each, none of them of more than a million rows."""
+    return b"".join(_parquet_blocks([tables] if isinstance(tables, pa.Table) else tables))
 
 
-def parquet_bytes(table: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    data: bytes = sink.getvalue().to_pybytes()
-    return data
+def _parquet_blocks(tables: Iterable[pa.Table]) -> Iterator[bytes]:
+    sink, writer = Sink(), None
+    for table in tables:
+        if writer is None:
+            writer = pq.ParquetWriter(sink, table.schema, compression="zstd")
+        writer.write_table(table)
+        yield from sink.take()
+    if writer is not None:
+        writer.close()
+    yield from sink.take()
 
 
-def _start_worker() -> None:
-    """Leaves Ctrl-C to the parent, ends with it, and keeps the buffers of decoded pictures instead of giving them back each time."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
+def remove(staging: Path, chunk: int, suffix: str) -> None:
+    with suppress(FileNotFoundError):
+        path_of(staging, chunk, suffix).unlink()
 
-    def follow() -> None:  # else a killed parent leaves workers that wait for ever
-        multiprocessing.connection.wait([parent.sentinel])
-        os._exit(1)
 
-    threading.Thread(target=follow, daemon=True).start()
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
-    if mallopt is not None:  # glibc: page faults on fresh megabytes cost a third of the time
-        mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, its largest
-        mallopt(-1, 512 * 2**20)  # M_TRIM_THRESHOLD
+def clear(staging: Path) -> None:
+    """Removes all but the lock, the plan last."""
+    with told(staging, "a folder that can be written to"):
+        for path in sorted(staging.iterdir(), key=lambda path: path.name == "plan.json"):
+            if path.name != "lock":
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

@@ -8,7 +8,7 @@ import numpy as np
 
 from shards.read.openings import TestOpening
 from shards.read.shard_set import TASK_PICTURES, ShardSet, decode_picture, raise_problems, refuse_left, take_rows
-from shards.read.tar_index import MappedShard, shard_path
+from shards.read.tar_index import shard_path
 
 Use = Callable[[int, np.ndarray], None]
 
@@ -35,10 +35,11 @@ class ShardReader:
         self._size = np.empty(len(keys), np.int64)
         self._data: list[memoryview] = []
         places = {key: place for place, key in enumerate(keys.tolist())}
+        sealed = shard_set.sealed(split, opening)
         run = map if self._pool is None else self._pool.map
-        for number, mapped in enumerate(run(lambda shard: MappedShard(self._root, shard).__enter__(), self._shards)):
-            names = list(mapped.places)
-            rows = take_rows(shard_path(self._root, mapped.shard), names, places)
+        self._held = shard_set.held(split)
+        for number, mapped in enumerate(run(shard_set.mapped, self._shards)):
+            names, rows = take_rows(shard_path(self._root, mapped.shard), list(mapped.places), places, sealed)
             self._data.append(mapped.data)
             self._shard[rows] = number
             self._offset[rows], self._size[rows] = np.array([mapped.places[name]["jpg"] for name in names], np.int64).reshape(-1, 2).T

@@ -8,17 +8,18 @@ from types import TracebackType
 from typing import Self
 
 from shards.errors import DamagedShardError, ShardsError
+from shards.files import not_as_packed, open_plain
 from shards.manifest import Manifest, Shard
 
 BLOCK_BYTES = 512
 _NAME = re.compile(rb"([0-9]+)\.(jpg|json)")
-_FILE = re.compile(r"(train|val|test)/[0-9]+\.tar")
+_FILE = re.compile(r"(train|val|test)/[0-9]+(-[0-9]+)?\.tar")  # the second number: of the change that wrote it anew
 
 Place = tuple[int, int]  # offset and size in bytes
 
 
 class MappedShard:
-    """One shard in memory, whole and as it was packed. Use as a context manager.
+    """One shard in memory, whole and as it was packed; ``places`` are of the pictures that were not removed. Use as a context manager.
 
     Raises DamagedShardError naming the shard where the file is missing, is not the one that was packed, or holds anything but pairs
     KEY.jpg, KEY.json.
@@ -33,22 +34,28 @@ class MappedShard:
 
         path = shard_path(self.root, self.shard)
         try:
-            with path.open("rb") as file:
+            with open_plain(path) as file:
                 if (found := os.fstat(file.fileno()).st_size) != self.shard.bytes:
                     raise DamagedShardError(f"{path}: {found} bytes; {self.shard.bytes} bytes were packed")
             with pa.memory_map(str(path)) as source:  # Python's own maps keep a descriptor each: a thousand shards would use them up
                 self.data = memoryview(source.read_buffer()).cast("B")  # Arrow says signed
         except OSError as error:
-            raise DamagedShardError(f"{path}: {error.strerror}; the shard that was packed") from None
+            raise not_as_packed(error, path, "the shard that was packed") from None
         try:
             self.check()
             self.places = index(self.data, str(path))
             if len(self.places) != self.shard.num_samples:
                 raise DamagedShardError(f"{path}: {len(self.places)} samples; {self.shard.num_samples} were packed")
+            for key in self.shard.removed:
+                if self.places.pop(key, None) is None:
+                    raise DamagedShardError(f"{path}: no picture {key}, which was removed; the shard that was packed")
         except BaseException:
             self.__exit__(None, None, None)
             raise
         return self
+
+    def close(self) -> None:
+        self.__exit__(None, None, None)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.data.release()  # unmapped once the last member's view is gone too
@@ -97,16 +104,16 @@ def index(data: memoryview, name: str) -> dict[str, dict[str, Place]]:
 
 
 def shard_path(root: Path, shard: Shard) -> Path:
-    return root.resolve() / shard.file
+    return Path(os.path.realpath(root), shard.file)  # no Path.resolve: of a link to itself it raises what is no OSError
 
 
 def check_paths(root: Path, manifest: Manifest) -> None:
     """Raises ShardsError for a shard that does not lie in its split's folder inside the set: a manifest is data, and data names no other file."""
-    folder = root.resolve()
+    folder = Path(os.path.realpath(root))
     problems = []
     for shard in manifest.shards:
         plain = _FILE.fullmatch(shard.file) is not None and shard.file.startswith(f"{shard.split}/")
-        if not plain or not (folder / shard.file).resolve().is_relative_to(folder):
+        if not plain or not Path(os.path.realpath(folder / shard.file)).is_relative_to(folder):
             problems.append(f"manifest.json: shards: file {shard.file!r}; a file like {shard.split}/00000.tar inside {folder}")
     if len({shard.file for shard in manifest.shards}) < len(manifest.shards):
         problems.append("manifest.json: shards: a file is named twice; each once")

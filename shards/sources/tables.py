@@ -1,114 +1,123 @@
-"""The rows of a CSV, TSV, JSON lines or Parquet file as plain dicts. Text stays text: an id "007" is not 7."""
+"""A table in a file, as a source: what format it has, how it is packed, encoded and parted, found by its name and its first bytes."""
 
-import csv
-import io
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
+import codecs
+from collections.abc import Collection, Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from shards.errors import TableError
+from shards.sources.delimited import DELIMITERS, Delimited, sniff
+from shards.sources.json_rows import JsonRows
+from shards.sources.parquet_rows import ParquetRows
+from shards.sources.pictures import Folder
+from shards.sources.source import BadRow, Pictures, Record
+from shards.sources.table_bytes import PACKED, TableBytes
 
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row of which not even the columns can be told apart."""
-
-    detail: str
-
-
-Parsed = tuple[list[str], list[Record | BadRow]]
-
-
-def read_records(path: Path) -> tuple[bytes, list[str], list[Record | BadRow]]:
-    """Returns the file's bytes, the names of its columns and its rows. Raises TableError: suffix, unreadable, no rows."""
-    parse = _PARSERS.get(path.suffix.lower())
-    if parse is None:
-        raise TableError(f"{path.name}: unknown format {path.suffix!r}; {', '.join(_PARSERS)}")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TableError(f"{path}: cannot be read: {error.strerror}; a table of pictures") from None
-    try:
-        header, records = parse(data)
-    except UnicodeDecodeError as error:
-        raise TableError(f"{path.name}: byte {error.start} is not UTF-8; UTF-8 text", hint="convert it: iconv -t utf-8") from None
-    except (csv.Error, ValueError, OSError) as error:  # pyarrow's errors are ValueError and OSError
-        raise TableError(f"{path.name}: {error}; a whole {path.suffix} file") from None
-    if not records:
-        raise TableError(f"{path.name}: no rows; at least one picture")
-    return data, header, records
-
-
-def _parse_delimited(data: bytes, delimiter: str) -> Parsed:
-    # strict: without it a quote that never closes swallows the rest of the table as one cell
-    reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), delimiter=delimiter, strict=True)
-    header: list[str] = []
-    records: list[Record | BadRow] = []
-    try:
-        for cells in reader:
-            if not cells:
-                continue
-            if not header:
-                header = cells
-            elif len(cells) != len(header):
-                records.append(BadRow(f"line {reader.line_num}: {len(cells)} cells; {len(header)}, as in the header"))
-            else:
-                records.append(dict(zip(header, cells, strict=True)))
-    except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from None
-    return header, records
-
-
-def _parse_csv(data: bytes) -> Parsed:
-    return _parse_delimited(data, ",")
-
-
-def _parse_tsv(data: bytes) -> Parsed:
-    return _parse_delimited(data, "\t")
-
-
-def _parse_json_lines(data: bytes) -> Parsed:
-    header: dict[str, None] = {}
-    records: list[Record | BadRow] = []
-    for number, line in enumerate(data.decode("utf-8-sig").split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            record = json.loads(line)
-        except (ValueError, RecursionError):
-            record = None
-        if not isinstance(record, dict):
-            records.append(BadRow(f"line {number}: not a JSON object; one object a line"))
-            continue
-        header.update(dict.fromkeys(record))
-        records.append(record)
-    return list(header), records
-
-
-def _parse_parquet(data: bytes) -> Parsed:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(data))
-    columns = []
-    for column in table.columns:
-        if pa.types.is_timestamp(column.type):  # nanoseconds do not fit datetime
-            column = column.cast(pa.timestamp("us", tz=column.type.tz), safe=False)
-        elif pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-            column = column.cast(pa.string())
-        columns.append(column.to_pylist())
-    names = table.column_names
-    return names, [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
-_PARSERS: dict[str, Callable[[bytes], Parsed]] = {
-    ".csv": _parse_csv,
-    ".tsv": _parse_tsv,
-    ".parquet": _parse_parquet,
-    ".jsonl": _parse_json_lines,
-    ".ndjson": _parse_json_lines,
+FORMATS = ("csv", "tsv", "jsonl", "json", "parquet")
+_SUFFIXES = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".tab": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".parquet": "parquet",
+    ".pq": "parquet",
 }
+_SHEETS = (".xlsx", ".xlsm", ".xls", ".ods", ".numbers")
+_OPEN = {"", ".txt", ".dat", ".data", ".text"}  # suffixes that say nothing
+_USUAL = {"csv": ",", "tsv": "\t"}
+
+
+class TableFile:
+    """``path`` "-" is standard input, which is kept in a temporary file. ``pictures`` is the folder that paths start from, by default the table's, or
+    where else pictures are. ``encoding`` is one that Python knows, by default UTF-8 or what the first bytes say; ``format`` one of `FORMATS`, by
+    default the one that the suffix names."""
+
+    selects = encoded = True
+
+    def __init__(
+        self, path: Path | str, pictures: Pictures | Path | str | None = None, *, encoding: str | None = None, format: str | None = None
+    ) -> None:
+        self.path = Path(path)
+        self.data = TableBytes(self.path)
+        self.name = self.data.name
+        self.encoding, self.format = encoding, format
+        if format is not None and format not in FORMATS:
+            raise TableError(f"format: {format!r}; {', '.join(FORMATS)}")
+        where = (Path() if self.data.is_stream else self.path.parent) if pictures is None else pictures
+        self.pictures: Pictures = Folder(Path(where)) if isinstance(where, (str, Path)) else where
+        self._remarks: list[str] = []
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was taken for granted of the file as a whole."""
+        return tuple(self._remarks) if self._rows is not None else ()
+
+    def header(self) -> list[str]:
+        """The names of the columns. Raises TableError, as do the others."""
+        return self._header
+
+    def records(self, columns: Collection[str] | None = None) -> Iterator[Record | BadRow]:
+        """All rows, of all columns or of those that are named, in memory that does not grow with them."""
+        return self._rows.records(columns)
+
+    def members(self) -> list[str]:
+        """The members of objects in columns, as far as some rows tell, as ``stats.views``."""
+        return self._rows.members()
+
+    def sha256(self) -> str:
+        return self.data.sha256()
+
+    @cached_property
+    def _header(self) -> list[str]:
+        return self._rows.header()
+
+    @cached_property
+    def _rows(self) -> Delimited | JsonRows | ParquetRows:
+        kind = self.format or self._found_format()
+        if kind == "parquet":
+            if self.data.packing:
+                raise TableError(f"{self.name}: a Parquet file that is packed once more; the file itself", hint="unpack it")
+            return ParquetRows(self.data)
+        encoding, remark = self.data.encoding(self.encoding)
+        if remark:
+            self._remarks.append(f"{self.name}: {remark}")
+        if kind in ("json", "jsonl"):
+            rows = JsonRows(self.data, encoding)
+            if rows.key:
+                self._remarks.append(f"{self.name}: the rows are the objects in {rows.key!r}")
+            return rows
+        head = self.data.head
+        text = codecs.getincrementaldecoder(encoding)("replace").decode(head)
+        usual = _USUAL[kind]
+        dialect = sniff(text, usual, complete=len(head) < 2**16)
+        if dialect.delimiter != usual or (self.format is None and self._suffix in _OPEN):
+            self._remarks.append(f"{self.name}: cells are parted by {DELIMITERS.get(dialect.delimiter, repr(dialect.delimiter))}")
+        if not dialect.quote:
+            self._remarks.append(f"{self.name}: quotes are letters of the cells, and part nothing")
+        if dialect.escape:
+            self._remarks.append(f"{self.name}: a backslash stands before a quote inside a cell")
+        return Delimited(self.data, encoding, dialect)
+
+    @property
+    def _suffix(self) -> str:
+        suffixes = [suffix.lower() for suffix in self.path.suffixes if str(self.path) != "-"]
+        if suffixes and suffixes[-1] in PACKED:
+            suffixes.pop()
+        return suffixes[-1] if suffixes else ""
+
+    def _found_format(self) -> str:
+        suffix = self._suffix
+        if suffix in _SHEETS:
+            raise TableError(f"{self.name}: a spreadsheet; {', '.join(_SUFFIXES)}", hint="save the sheet as CSV (UTF-8) there")
+        begin = self.data.head[:2000]
+        if begin.startswith(b"PAR1"):
+            return "parquet"
+        if suffix in _SUFFIXES:
+            return _SUFFIXES[suffix]
+        if suffix not in _OPEN and not self.data.is_stream:
+            known = ", ".join(_SUFFIXES)
+            raise TableError(f"{self.name}: unknown format {suffix!r}; {known}", hint="name the format of another suffix, as in --format csv")
+        start = begin.lstrip(b"\xef\xbb\xbf\xff\xfe\0 \t\r\n")[:1]
+        return "jsonl" if start in (b"{", b"[") else "csv"

@@ -24,7 +24,7 @@ report(Path(sys.argv[1]), "small", tracking="off", say=lambda line: None)
 
 
 def test_a_verdict_has_the_same_bytes_on_every_cpu(planted_shards: Path, tmp_path: Path) -> None:
-    sweep = small_sweep(planted_shards, seeds=2, questions=("learning-curve", "leak", "time"))
+    sweep = small_sweep(planted_shards, seeds=3, questions=("learning-curve", "leak", "time"))
     run_sweep(sweep, RunOptions(home=tmp_path / "home", local=True, tracking="off"), say=lambda line: None)
     report(tmp_path / "home", "small", tracking="off", say=lambda line: None)  # the one that opens the test split and stores the scores
     given = (tmp_path / "home" / VERDICT).read_bytes()

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def verdict_of(home: Path, shards: Path, seed: int) -> bytes:
     """Its own cache, its own test split's record: nothing is shared with another run."""
-    sweep = small_sweep(shards, seed=seed, seeds=2, questions=("learning-curve", "leak", "time"))
+    sweep = small_sweep(shards, seed=seed, seeds=3, questions=("learning-curve", "leak", "time"))
     run_sweep(sweep, RunOptions(home=home, local=True, tracking="off"), say=lambda line: None)
     report(home, "small", tracking="off", say=lambda line: None)
     return (home / "sweeps" / "small" / "report" / "verdict.json").read_bytes()

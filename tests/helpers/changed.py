@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 def changed(whole: T, **parts: Any) -> T:
-    """``changed(verdict, targets__views__lines__0__claim=None)``: the path's names are fields, keys of a mapping, or places in a sequence."""
+    """``changed(verdict, targets__views__lines__0__answer="shown")``: the path's names are fields, keys of a mapping, or places in a sequence."""
     for path, value in parts.items():
         whole = _at(whole, path.split("__"), value)
     return whole

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 OBJECT_STORE = 100_000_000  # bytes a node
@@ -28,15 +30,32 @@ def free_ports(num: int) -> list[int]:
     return ports
 
 
+def descendants(pid: int) -> list[int]:
+    found, parents = [], dict[int, int]()
+    for path in Path("/proc").iterdir():
+        with suppress(OSError):
+            if path.name.isdigit():
+                parents[int(path.name)] = int((path / "stat").read_text().rpartition(") ")[2].split()[1])
+    level = {pid}
+    while level := {child for child, parent in parents.items() if parent in level}:
+        found += sorted(level)
+    return found
+
+
 class LocalCluster:
     """Each node is a process group of its own and is ended by its id: ``ray stop`` would end every Ray on the machine."""
 
-    def __init__(self, folder: Path, *, cpus: int = 2, gpus: int = 1) -> None:
-        self.cpus, self.gpus = cpus, gpus
+    def __init__(self, folder: Path, *, cpus: int = 2, gpus: int = 1, unshared: Path | None = None) -> None:
+        """
+        Args:
+            unshared: a folder that is the worker's own, as on a machine of its own: it sees an empty one there. Takes root.
+        """
+        self.cpus, self.gpus, self.unshared = cpus, gpus, unshared
         self.token_path = folder / "token"
         self.token_path.touch(mode=0o600)
         self.token_path.write_text(secrets.token_hex(32))
-        self.temporary = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets' paths may have 107 characters
+        self.base = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # short: sockets' paths may have 107 characters
+        self.temporary = self.base / "ray"  # where Ray looks for the cluster of a machine, with RAY_TMPDIR={base}
         self.log = folder / "ray.log"
         gcs, dashboard, client = free_ports(3)
         self.address = f"127.0.0.1:{gcs}"  # for ray.init
@@ -49,6 +68,7 @@ class LocalCluster:
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+            "PYTHONPATH": str(Path(__file__).parents[2]),  # the code under test, whatever is installed
         }
         self.environment = self.bare_environment | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(self.token_path)}
 
@@ -59,8 +79,30 @@ class LocalCluster:
         self._start_node(*head)
         self._wait_for_jobs_api()
         # A folder of its own, as on a machine of its own: two nodes in one would unpack a job's working directory over each other.
-        worker = [f"--address={self.address}", f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}", f"--temp-dir={self.temporary / 'w'}"]
-        self._start_node(*worker)
+        deadline = time.monotonic() + 60
+        while not (self.temporary / "ray_current_cluster").exists():  # written last
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+        self.add_worker("w", self.unshared)
+
+    def add_worker(self, name: str, unshared: Path | None = None) -> None:
+        worker = [f"--address={self.address}", f"--num-cpus={self.cpus}", f"--num-gpus={self.gpus}", f"--temp-dir={self.temporary / name}"]
+        self._start_node(*worker, unshared=unshared)
+
+    def add_node(self) -> int:
+        """Starts another worker node; returns its index."""
+        self.add_worker(f"w{len(self._nodes)}")
+        return len(self._nodes) - 1
+
+    def end_node(self, index: int, number: signal.Signals, *, whole: bool = False) -> None:
+        """Sends a node a signal, as whoever deletes a pod; ``whole``: to each of its processes, as a machine that is gone."""
+        for pid in self.processes_of(index) if whole else [self._nodes[index].pid]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    def processes_of(self, index: int) -> list[int]:
+        """Of one node."""
+        return [self._nodes[index].pid, *descendants(self._nodes[index].pid)]
 
     def stop(self) -> None:
         for number in (signal.SIGTERM, signal.SIGKILL):
@@ -78,7 +120,7 @@ class LocalCluster:
             node.wait()
         for pid in self.processes():  # a worker that left its node's group
             os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        shutil.rmtree(self.base, ignore_errors=True)
 
     def processes(self) -> list[int]:
         """Ids of all processes of this cluster, wherever they were started: those whose environment names its token."""
@@ -92,9 +134,13 @@ class LocalCluster:
                 continue  # it has ended, or is not ours
         return found
 
-    def submit(self, working_dir: Path, *command: str, with_token: bool = True, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
-        """``ray job submit``, waiting for the job's end; its output is in stdout."""
-        words = [str(BIN / "ray"), "job", "submit", "--address", self.jobs_address, "--working-dir", str(working_dir), "--", *command]
+    def submit(
+        self, working_dir: Path, *command: str, with_token: bool = True, timeout_s: float = 300, submission_id: str | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """``ray job submit``, waiting for the job's end; its output is in stdout. With a ``submission_id`` it is not waited for."""
+        words = [str(BIN / "ray"), "job", "submit", "--address", self.jobs_address, "--working-dir", str(working_dir)]
+        words += [] if submission_id is None else ["--no-wait", "--submission-id", submission_id]
+        words += ["--", *command]
         environment = self.environment if with_token else self.bare_environment
         deadline = time.monotonic() + 60
         while True:
@@ -104,8 +150,25 @@ class LocalCluster:
                 return ran
             time.sleep(1)
 
-    def _start_node(self, *flags: str) -> None:
-        command = [str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", f"--object-store-memory={OBJECT_STORE}", *flags]
+    def node_ids(self) -> dict[str, bool]:
+        """Of the nodes that run, and whether each is the head."""
+        found = {}
+        for pid in self.processes():
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+            except OSError:
+                continue  # it has just ended
+            if words[0].endswith("/raylet"):
+                given = dict(word.split("=", 1) for word in words if word.startswith("--") and "=" in word)
+                found[given["--node_id"]] = "node:__internal_head__" in given["--static_resource_list"]
+        return found
+
+    def _start_node(self, *flags: str, unshared: Path | None = None) -> None:
+        agent = f"--dashboard-agent-listen-port={free_ports(1)[0]}"  # its usual one is taken where another Ray runs, and then no job starts
+        command = [str(BIN / "ray"), "start", "--block", "--node-ip-address=127.0.0.1", f"--object-store-memory={OBJECT_STORE}", agent, *flags]
+        if unshared is not None:
+            script = f"mount --make-rprivate / && mount -t tmpfs none {shlex.quote(str(unshared))} && exec {shlex.join(command)}"
+            command = ["unshare", "-m", "sh", "-c", script]
         with self.log.open("ab") as log:
             self._nodes.append(subprocess.Popen(command, stdout=log, stderr=log, env=self.environment, start_new_session=True))
 

@@ -90,7 +90,8 @@ def fresh_scores(home: Path, seed: int, parts: list[Path]) -> np.ndarray:
     import torch
 
     torch.set_num_threads(1)
-    chosen = Judged.of(read_trials(SweepFolder(home / f"{seed}-None" / "sweeps" / f"sweep-{seed}")))
+    folder = SweepFolder(home / f"{seed}-None" / "sweeps" / f"sweep-{seed}")
+    chosen = Judged.of(folder.read_definition(), read_trials(folder))
     again = chosen.seeds[chosen.winners["views"].key]
     pictures = [ArrayPictures(np.load(path, mmap_mode="r")) for path in parts]
     return np.stack([np.concatenate([network_score(trial, part) for part in pictures]) for trial in again])

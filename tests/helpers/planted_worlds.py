@@ -18,15 +18,16 @@ from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from peoria.verdict import judged
 from peoria.verdict import scores as stored_scores
-from peoria.verdict.schema import Measure, TargetVerdict, Verdict
+from peoria.verdict.schema import Answer, Measure, TargetVerdict, Verdict
 from peoria.verdict.sentences import all_said
 from peoria.verdict.values import Interval
 from shards.labels import Labels
 from shards.pack.pack import pack
+from shards.read.openings import OPENINGS
 from tests.helpers.many_sweeps import SHARED, SPACE
 
 NUM_PICTURES = 3000
-NUM_TRIALS = 6
+NUM_TRIALS = 4
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,9 @@ class Judged:
         return self.verdict.targets.views
 
     @property
-    def claims(self) -> dict[str, bool | None]:
+    def answers(self) -> dict[str, Answer]:
         """Of the three lines on views."""
-        return {line.key: line.claim for line in self.views.lines}
+        return {line.key: line.answer for line in self.views.lines}
 
     @property
     def said(self) -> str:
@@ -62,7 +63,7 @@ class Judged:
     @property
     def scores_and_labels(self) -> tuple[np.ndarray, Labels]:
         """The shipped network's scores of the test pictures, and what they were judged by, as the report stored them."""
-        taken = judged.Judged.of(read_trials(self.folder))
+        taken = judged.Judged.of(self.folder.read_definition(), read_trials(self.folder))
         found = stored_scores.TestScores.read(self.folder, judged.signature(self.folder.read_definition(), taken))
         assert found is not None
         score = found.predictors[f"trial-{self.verdict.winners.views.key}"].views
@@ -90,19 +91,22 @@ class Worlds:
         assert result.complete
         return result
 
-    def report(self, name: str) -> Verdict:
+    def report(self, name: str, sealed: bool = True) -> Verdict:
+        """``sealed``: whatever another question showed of test is sealed again, for these sets have one vault."""
+        if sealed:
+            (Path(SweepFolder.of(self.home, name).read_definition().shards) / OPENINGS).unlink(missing_ok=True)
         with contextlib.redirect_stdout(io.StringIO()):
             return report(self.home, name, tracking="off", say=lambda line: None)
 
     @functools.cache  # noqa: B019
     def judged(self, name: str, control: str | None = None) -> Judged:
         sweep = Sweep(
-            name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1, seeds=2, questions=()
+            name=name, shards=str(self.shards(name)), trials=NUM_TRIALS, space=SPACE, shared=SHARED, startup_per_task=1, seeds=3, questions=()
         )
         folder = self.run(sweep, control=control).folder
         found = Judged(folder, self.report(folder.name))
         figures = [f"{name} {written(found.measure(name))}" for name in ("recipe", "colour-ridge", *(() if control else ("oracle",)))]
-        more: tuple[Measure, ...] = ("rho_given_age", "pair_accuracy")
+        more: tuple[Measure, ...] = ("rho_given_context", "pair_accuracy", "rho_neighbours")
         figures += [f"{measure} {written(found.measure('recipe', measure))}" for measure in more]
         print(f"\n{folder.name}: {', '.join(figures)}; recipe − ridge {written(found.difference('colour-ridge'))}")
         return found

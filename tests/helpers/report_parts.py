@@ -30,7 +30,10 @@ LENGTH = 40_000
 TASKS = ("classification", "hybrid", "regression")
 WINNER = 7
 CUTOFF = "2015-05-01"
-SUBSETS = ("owners:0.125", "owners:0.25", "owners:0.5", "pictures:0.8", f"before:{CUTOFF}")
+SUBSETS = {  # and how often each is trained
+    **{"owners:0.125": 1, "owners:0.25": 1, "owners:0.5": 3, "pictures:0.8": 1},
+    **{f"before:{CUTOFF}": 3, f"matched:{CUTOFF}/1": 1, f"matched:{CUTOFF}/2": 1, f"matched:{CUTOFF}/3": 1},
+}
 HEIGHTS = {"classification": 0.35, "hybrid": 4.1, "regression": 52_000.0}  # of the training loss
 NATIVE = {"classification": "log_loss_fav", "hybrid": "half_mse_bin", "regression": "half_mse_views"}
 CONSTANTS = {"classification": "log_loss_fav_prior", "hybrid": "half_mse_bin_mean_bin", "regression": "half_mse_views_mean"}
@@ -63,13 +66,13 @@ def parts(
     trials: list[TrialRecord] = [searched(rng, number) for number in range(num_trials)]
     trials += [of_paper(rng, task) for task in TASKS]
     trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
-    trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
+    trials += on_parts(rng) if asked else []
     shipped = predictors["trial-0007"].views
     assert shipped is not None
     scored = opened(rng, predictors, labels, opening, trials)
     found = judged(predictors, labels, num_resamples=num_resamples, opening=opening)
     with mock.patch.object(questions, "Resampling", functools.partial(Resampling, num_resamples=num_resamples)):
-        answers = questions.answer(scored, Judged.of(trials), trials)
+        answers = questions.answer(scored, Judged.of(SWEEP, trials), trials)
     paper = None
     if control is None:
         train, val = (counted(labels, rng, times) for times in (3, 1))
@@ -82,7 +85,7 @@ def parts(
         control=control,
         where=None,
         num_trials=num_trials,
-        winners=chosen_of(trials, Judged.of(trials), targets, "val/rank_mean"),
+        winners=chosen_of(trials, Judged.of(SWEEP, trials), targets, "val/rank_mean"),
         questions=answers,
         paper=paper,
         data=None,
@@ -116,6 +119,12 @@ def probe(rng: np.random.Generator, key: str, label: str, **changes: Any) -> Sim
     config = {"task": TASKS[WINNER % 3], "learning_rate": 1.2e-3, "pictures": LENGTH, "batch_size": 50} | changes
     of = f"{WINNER:04d}"
     return trial(rng, f"{of}-{key}", f"{of} {label}", config, "done", LENGTH, 0.38, purpose="subset" if "subset" in changes else "reseed", of=of)
+
+
+def on_parts(rng: np.random.Generator) -> list[Simulated]:
+    """The winner again on each part of train."""
+    again = [(subset, f"-{k}" if k > 1 else "") for subset, times in SUBSETS.items() for k in range(1, times + 1)]
+    return [probe(rng, subset.translate({58: "-", 47: "-"}) + k, f"on {subset}{k}", subset=subset) for subset, k in again]
 
 
 def trial(
@@ -164,15 +173,15 @@ def opened(
     score = predictors[f"trial-{WINNER:04d}"].views
     assert score is not None
     noise = np.quantile(score, 0.2) + 0.05 * rng.normal(size=200)
-    on_val = scores.ContextOnVal(score[:1200], rng.normal(size=1200), labels.views[:1200])
     subsets, leak = {}, None
     for one in trials:
         kind, _, share = (one.config.subset or "").partition(":")
         if kind == "owners":
             seen = scores.TrainSize(int(2800 * float(share)), int(8400 * float(share)))
             subsets[one.key] = scores.SubsetScores(score + 0.3 * float(share) ** -0.5 * rng.normal(size=len(score)), seen)
-        elif kind == "before":
-            subsets[one.key] = scores.SubsetScores(score + 0.5 * rng.normal(size=len(score)), scores.TrainSize(2200, 6700))
+        elif kind in ("before", "matched"):
+            noisy = 0.5 if kind == "before" else 0.1
+            subsets[one.key] = scores.SubsetScores(score + noisy * rng.normal(size=len(score)), scores.TrainSize(2200, 6700))
         elif kind == "pictures":
             sides = []
             for noisy, owner in ((0.1, "train"), (0.6, "val")):
@@ -180,7 +189,7 @@ def opened(
                 sides.append(scores.LeakSide(score[:1200] + noisy * rng.normal(size=1200), labels.views[:1200], owners))
             leak = scores.LeakScores(*sides)
     train = scores.TrainSize(2800, 8400)
-    return scores.TestScores(predictors, labels, opening, 0.021, noise, train, {}, subsets, leak, None, on_val)
+    return scores.TestScores(predictors, labels, opening, 0.021, noise, train, {}, subsets, leak, None)
 
 
 def counted(labels: Labels, rng: np.random.Generator, times: int) -> Labels:
@@ -217,6 +226,7 @@ ENVIRONMENT = Environment(
     versions={"torch": "2.14.1", "ray": "2.60.0"},
 )
 SWEEP = SweepRecord(
+    sweep_id="5" * 32,
     name="demo",
     question="how much of it is in the picture?",
     definition={"name": "demo", "space": {"task": list(TASKS), "outlier_sd": [None, 6.0, 3.0]}},

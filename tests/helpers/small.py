@@ -43,3 +43,15 @@ def small_sweep(shards: Path, **changes: object) -> Sweep:
         "questions": (),
     }
     return Sweep.model_validate(settings | changes)
+
+
+def own_file(folder: Path) -> Path:
+    """A sweep file that runs itself."""
+    path = folder / "own.py"
+    path.write_text(
+        "import peoria\nfrom peoria import Sweep, Space, LogUniform\n"
+        "SWEEP = Sweep(name='own', shards='nowhere', trials=9, space=Space(task=('hybrid',)), startup_per_task=1, seeds=0, questions=(),\n"
+        "  shared={'net': 'tiny', 'pictures': 320, 'batch_size': 16, 'evaluations': 1, 'curve_points': 20})\n"
+        "if __name__ == '__main__':\n    peoria.main(SWEEP)\n"
+    )
+    return path

@@ -14,10 +14,13 @@ from unittest.mock import patch
 import numpy as np
 from scipy.stats import beta
 
-from peoria.stats import bootstrap, confounds, metrics
+from peoria.stats import bootstrap, metrics
 from peoria.stats.clusters import Clusters
+from peoria.stats.context import Context, bootstrap_given_context
 from peoria.stats.estimates import Estimate
 from peoria.stats.metrics import Floats
+from peoria.stats.neighbours import bootstrap_neighbours, series
+from peoria.stats.pairs import bootstrap_pairs, within_owner_pairs
 
 DAY_S = 86_400
 READ = np.datetime64("2016-01-01T00:00:00", "s")
@@ -117,20 +120,29 @@ def gini(s: Split, score: Floats, num_resamples: int, seed: int, at_least: float
     return Estimate(metrics.gini(score, positive), samples, s.clusters.effective)
 
 
-def given_age(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
-    samples = confounds.bootstrap_given_age({"s": score}, s.views, s.age_days, s.clusters, num_resamples, seed)["s"]
-    return Estimate(confounds.given_age(score, s.views, s.age_days), samples, s.clusters.effective)
+def context_of(s: Split) -> Context | None:
+    return Context.of(s.age_days, s.uploaded_at, None, s.clusters.effective)
 
 
-def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_age: bool = True) -> Estimate:
-    """Within owners; ``hold_age=False``: the plain share of pairs in the right order, as a control."""
-    pairs = confounds.within_owner_pairs(s.clusters, s.uploaded_at, s.views, PAIR_DAYS, s.age_days)
-    if not hold_age:
-        pairs = pairs._replace(age=pairs.age[:, :0])
-    samples, value = confounds.bootstrap_pair_accuracy({"s": score}, pairs, num_resamples, seed), confounds.pair_accuracy(score, pairs)
-    assert samples is not None
-    assert value is not None
-    return Estimate(value, samples["s"], pairs.owners.effective)
+def given_context(s: Split, score: Floats, num_resamples: int, seed: int) -> Estimate:
+    context = context_of(s)
+    assert context is not None
+    return Estimate(*bootstrap_given_context({"s": score}, s.views, context, s.clusters, num_resamples, seed)["s"], s.clusters.effective)
+
+
+def in_pairs(s: Split, score: Floats, num_resamples: int, seed: int, hold_context: bool = True) -> Estimate:
+    """Within owners; ``hold_context=False``: the plain share of pairs in the right order, as a control."""
+    pairs = within_owner_pairs(s.clusters, s.uploaded_at, s.views, PAIR_DAYS)
+    found = bootstrap_pairs({"s": score}, pairs, context_of(s), num_resamples, seed)["s"]
+    return Estimate(*(found.adjusted if hold_context else found.plain), pairs.owners.effective)
+
+
+def against_neighbours(s: Split, score: Floats, num_resamples: int, seed: int) -> list[Estimate]:
+    """By ranks and on the values' own scale; both have to hold."""
+    of = series(s.clusters, s.uploaded_at, PAIR_DAYS)
+    context = Context.of(s.age_days[of.rows], s.uploaded_at[of.rows], None, s.clusters.effective)
+    found = bootstrap_neighbours({"s": score}, np.log1p(s.views), of, context, num_resamples, seed)["s"]
+    return [Estimate(*scale, of.owners.effective) for scale in found]
 
 
 def best_of_trials(rng: np.random.Generator, world: World, num_trials: int) -> tuple[Split, Floats]:

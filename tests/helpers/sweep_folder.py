@@ -6,7 +6,8 @@ from typing import Any
 
 from peoria.config.trial import TrialConfig
 from peoria.records.folder import SweepFolder
-from peoria.records.schema import BaselineRecord, Environment, Purpose, RunState, SweepRecord, TrialOutcome, TrialStart, TrialStatus, write_json
+from peoria.records.json_file import write_json
+from peoria.records.schema import BaselineRecord, Environment, Purpose, RunState, SweepRecord, TrialOutcome, TrialStart, TrialStatus
 from shards.files import write_atomic
 
 STARTED = 1_700_000_000.0
@@ -20,13 +21,17 @@ ENVIRONMENT = Environment(
 class WrittenSweep:
     """``data/sweeps/NAME``: made with a sweep.json, filled by the methods."""
 
-    def __init__(self, path: Path, *, definition: dict[str, Any] | None = None, started_at: float = STARTED) -> None:
+    def __init__(
+        self, path: Path, *, definition: dict[str, Any] | None = None, started_at: float = STARTED, trials: int = 6, pictures: int | None = None
+    ) -> None:
         self.folder = SweepFolder(path)
         SweepRecord(
+            sweep_id="5" * 32,
             name=path.name,
             question="how much of it is in the picture?",
-            definition=definition or {"name": path.name, "space": {"task": ["regression", "hybrid"]}, "prune": True},
-            trials=6,
+            definition=definition or {"name": path.name, "space": {"task": ["regression", "hybrid"]}, "prune": True, "seeds": 5},
+            trials=trials,
+            pictures=pictures,
             shards="data/shards/made-up",
             identity=IDENTITY,
             control=None,
@@ -44,11 +49,19 @@ class WrittenSweep:
         ).write(self.folder.definition)
 
     def trial(
-        self, key: str, *, task: str = "regression", purpose: Purpose = "search", label: str = "", pictures: int = 8000, **settings: Any
+        self,
+        key: str,
+        *,
+        task: str = "regression",
+        purpose: Purpose = "search",
+        of: str | None = None,
+        label: str = "",
+        pictures: int = 8000,
+        **settings: Any,
     ) -> None:
         config = TrialConfig.model_validate({"task": task, "learning_rate": 1.2e-3, "outlier_sd": None, "pictures": pictures, **settings})
         label = label or (f"{key} {task} lr 1.2e-3 ×20" if purpose == "search" else key)
-        TrialStart(config=config, purpose=purpose, label=label, started_at=STARTED + 10).write(self.folder.trial(key).start)
+        TrialStart(config=config, purpose=purpose, of=of, label=label, started_at=STARTED + 10).write(self.folder.trial(key).start)
 
     def point(self, key: str, step: int, **metrics: float) -> None:
         """Appends a point; ``val_loss`` stands for ``val/loss``."""
@@ -61,12 +74,20 @@ class WrittenSweep:
             self.point(key, step, train_loss=1.0 / step, val_loss=2.0 / step, val_rank_mean=0.1 + step / 1e6)
 
     def outcome(
-        self, key: str, status: TrialStatus = "done", objective: float | None = 0.3, error: str | None = None, ended_at: float | None = None
+        self,
+        key: str,
+        status: TrialStatus = "done",
+        objective: float | None = 0.3,
+        error: str | None = None,
+        ended_at: float | None = None,
+        pictures: int = 0,
     ) -> None:
         metrics = {} if objective is None else {"val/rank_mean": objective, "val/rho_views": objective + 0.05}
         num_ended = sum(trial.outcome.exists() for trial in self.folder.trials())
         ended_at = STARTED + 100 + num_ended if ended_at is None else ended_at
-        TrialOutcome(status=status, objective=objective, metrics=metrics, error=error, ended_at=ended_at).write(self.folder.trial(key).outcome)
+        settings = TrialStart.read(self.folder.trial(key).start).config.sha256
+        told: Any = {"objective": objective, "metrics": metrics, "error": error, "ended_at": ended_at, "pictures": pictures}
+        TrialOutcome(status=status, settings_sha256=settings, **told).write(self.folder.trial(key).outcome)
 
     def baseline(self, name: str = "trivial-regression", **metrics: float) -> None:
         named = {key.replace("_", "/", 1): value for key, value in (metrics or {"val_rank_mean": 0.0, "val_half_mse_views": 1.25}).items()}
@@ -76,8 +97,8 @@ class WrittenSweep:
     def finish(self, status: str = "finished") -> None:
         RunState.model_validate({"status": status, "ended_at": STARTED + 1000}).write(self.folder.finished)
 
-    def report(self, text: str = "<h1>0.3</h1>") -> None:
-        write_json(self.folder.verdict, {"headline": text})
+    def report(self, text: str = "<h1>0.3</h1>", **verdict: Any) -> None:
+        write_json(self.folder.verdict, {"headline": text, **verdict})
         write_atomic(self.folder.page, text.encode())
         write_json(self.folder.report_run, {"host": "here"})
 

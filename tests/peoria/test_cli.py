@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from peoria.cli import EXIT_USER_ERROR, main, parser
 from peoria.config.sweep import Sweep
-from peoria.records.folder import SweepFolder, TrialFolder
+from peoria.records.folder import SweepFolder
 from peoria.records.selection import winners_of
 from peoria.records.trials import read_trials
+from peoria.serving.card import ExportedModel
 from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import SweepResult, run_sweep
 from shards.read.openings import openings
@@ -64,7 +66,7 @@ def home(planted_shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
         (("sweep", "s.py", "--control", "plant-age", "--strength", "1.5"), "--strength: 1.5; a number from 0 to 1"),
         (("sweep", "s.py", "--control", "plant-age", "--strength", "nan"), "--strength: nan; a number from 0 to 1"),
         (("sweep", "s.py", "--strength", "0.3"), "--strength: 0.3 without --control; only what a control plants has a strength"),
-        (("plant", "out", "--plant", "sound"), "--plant: 'sound'; one of both, colour"),
+        (("plant", "out", "--plant", "sound"), "plant: 'sound'; one of both, colour"),
     ],
 )
 def test_refusals_are_plain(
@@ -88,6 +90,9 @@ def test_pack_verify_describe(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert printed.out == printed.err == ""  # silent when whole
     assert run("describe", tmp_path / "s") == 0
     assert (tmp_path / "s" / "describe.png").read_bytes()[:4] == b"\x89PNG"
+    capsys.readouterr()
+    assert run("describe", tmp_path / "s", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == json.loads((tmp_path / "s" / "describe.json").read_text())
     shard = next((tmp_path / "s" / "train").glob("*.tar"))
     data = bytearray(shard.read_bytes())
     data[700] ^= 4
@@ -109,7 +114,7 @@ def test_cache_lists_and_clears(home: Path, capsys: pytest.CaptureFixture[str], 
         fcntl.flock(held, fcntl.LOCK_SH)
         assert run("cache", "--home", tmp_path, "--clear") == 0
         lines = capsys.readouterr().out.splitlines()
-        assert lines[0].startswith("removed 1 files, 0.0")
+        assert lines[0].startswith("removed 1 file, 0.0")
         assert [line.endswith(" in use") and "decoded val" in line for line in lines[1:-1]] == [True]
     assert [path.name.rpartition("-")[2] for path in (tmp_path / "cache").glob("*.u8")] == ["val.u8"]
 
@@ -119,6 +124,10 @@ def test_a_budget_is_a_size(words: tuple[str, str], capsys: pytest.CaptureFixtur
     assert run("report", "any", *words) == EXIT_USER_ERROR
     assert f"argument --cache-gb: {words[1]}; 0 or more" in capsys.readouterr().err
     assert parser().parse_args(["report", "any", "--cache-gb", "1.5"]).cache_bytes == 1_500_000_000
+
+
+def test_a_report_opens_the_next_vault_unless_it_is_asked_for_all() -> None:
+    assert [parser().parse_args(["report", "any", *words]).rest for words in ([], ["--all"])] == [False, True]
 
 
 def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,13 +143,16 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
     assert len(openings(planted_shards)) == number
 
     pictures = sorted((planted_shards.parent / "pictures" / "images").iterdir())[:3]
-    assert run("predict", "small", "--home", home, *pictures) == 0
+    assert (target / "report.html").read_text().count('alt="what moved the score of picture') == 48
+    assert run("predict", "small", "--home", home, "--target", "views", *pictures) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split("\t")[0] for line in lines] == [str(path) for path in pictures]
     assert all("of the val pictures" in line for line in lines)
     (tmp_path / "page.html").write_text("<html>")
     assert run("predict", "small", "--home", home, tmp_path / "page.html", tmp_path / "gone.jpg") == EXIT_USER_ERROR
-    assert capsys.readouterr().err.count("a picture is needed") == 2
+    said = capsys.readouterr().err
+    assert "page.html: undecodable: text or HTML" in said
+    assert "gone.jpg: no such file; a picture\n0 of 2 pictures have a value, 2 have none\n" in said
 
     assert run("export", "small", "--home", home, "--out", tmp_path / "model") == 0
     card = (tmp_path / "model" / "README.md").read_text()
@@ -148,9 +160,10 @@ def test_report_predict_export(home: Path, planted_shards: Path, tmp_path: Path,
     assert "227×227" in card
     from safetensors.torch import load_file
 
-    from peoria.training.checkpoint import load_model
+    from peoria.models import build
 
-    net, _ = load_model(TrialFolder(tmp_path / "model"))
+    model = ExportedModel.read(tmp_path / "model" / "model.json").model
+    net, _ = build(model.config.net, head=model.config.head, num_outputs=model.task["num_outputs"], seed=0)
     assert set(load_file(tmp_path / "model" / "model.safetensors")) == set(net.state_dict())
 
 
@@ -159,14 +172,97 @@ def test_every_flag_of_a_sweep_reaches_its_options(planted_shards: Path, tmp_pat
 
     def fake(sweep: Sweep, options: RunOptions) -> SweepResult:
         seen.append(options)
-        names = ("finished", "remaining", "unsearched_remaining", "done", "pruned", "diverged", "failed")
+        names = ("finished", "remaining", "unsearched_remaining", "done", "pruned", "diverged", "failed", "infeasible")
         return SweepResult(SweepFolder(tmp_path), dict.fromkeys(names, 0), {}, None)
 
     monkeypatch.setattr("peoria.sweep.run.run_sweep", fake)
-    words = "--home h --cache c --cache-gb 2 --trials 3 --hours 4 --concurrent 5 --cpus-per-trial 6 --gpus-per-trial 0.5 --local --tracking off"
+    words = "--home h --cache c --cache-gb 2 --trials 3 --pictures 7 --from other --hours 4 --trial-hours 1.5 --concurrent 5 --cpus-per-trial 6"
+    words += " --gpus-per-trial 0.5 --local --tracking off"
     with pytest.raises(SystemExit):
         main(small_sweep(planted_shards), [*words.split(), "--control", "plant-age", "--strength", "0.3", "--storage", "sqlite:///s.db"])
-    assert seen == [RunOptions(Path("h"), 3, 4.0, 5, 6, 0.5, True, "plant-age-0.3", "off", "sqlite:///s.db", Path("c"), 2_000_000_000)]
+    limits: dict[str, Any] = {"trials": 3, "pictures": 7, "hours": 4.0, "trial_hours": 1.5, "concurrent": 5, "cpus_per_trial": 6}
+    limits |= {"gpus_per_trial": 0.5, "cache_bytes": 2_000_000_000}
+    what: dict[str, Any] = {"start_from": "other", "control": "plant-age-0.3", "tracking": "off", "storage": "sqlite:///s.db"}
+    assert seen == [RunOptions(Path("h"), local=True, cache_dir=Path("c"), **limits, **what)]
+
+
+def test_the_address_of_the_storage_comes_from_the_environment(
+    planted_shards: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[str | None] = []
+
+    def fake(sweep: Sweep, options: RunOptions) -> SweepResult:
+        seen.append(options.storage)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("peoria.sweep.run.run_sweep", fake)
+    monkeypatch.delenv("PEORIA_STORAGE", raising=False)
+    for value in (None, "", "postgresql://ann:hunter2@db/x"):
+        if value is not None:
+            monkeypatch.setenv("PEORIA_STORAGE", value)
+        for words in ([], ["--storage", "sqlite:///s.db"], ["--storage", "postgresql://ann:secret@db/y"]):
+            with pytest.raises(SystemExit) as ended:
+                main(small_sweep(planted_shards), words)
+            assert ended.value.code == 130
+            error = capsys.readouterr().err
+            assert ("warning: --storage: a password on the command line" in error) == ("secret" in " ".join(words))
+            assert "hunter2" not in error
+            assert "secret@" not in error
+    flags = ["sqlite:///s.db", "postgresql://ann:secret@db/y"]
+    assert seen == [None, *flags, None, *flags, "postgresql://ann:hunter2@db/x", *flags]
+    with pytest.raises(SystemExit):
+        main(argv=["sweep", "--help"])
+    assert "hunter2" not in capsys.readouterr().out
+
+
+def test_a_filter_has_one_spelling_in_the_record_and_a_name_of_its_own(planted_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str | None, str]] = []
+
+    def fake(sweep: Sweep, options: RunOptions) -> SweepResult:
+        seen.append((sweep.where, sweep.name))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("peoria.sweep.run.run_sweep", fake)
+    for where in ("tag=beach,ocean", "tag=beach|ocean", "tag=猫", "tag=собака"):
+        with pytest.raises(SystemExit):
+            main(small_sweep(planted_shards), ["--where", where])
+    assert seen[0] == seen[1] == ("tag=beach|ocean", "small-tag-beach-ocean")
+    assert len({name for _, name in seen}) == 3
+    assert all(small_sweep(planted_shards, name=name).name == name for _, name in seen)
+
+
+def test_an_error_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(home: object, name: str, held: object) -> str:
+        raise error
+
+    monkeypatch.setattr("peoria.sweep.status.status", broken)
+    for error in (AssertionError("a bug"), KeyError("a bug"), TypeError("a bug"), ValueError("a bug")):
+        with pytest.raises(type(error), match="a bug"):
+            main(argv=["status", "any"])
+    error = PermissionError(13, "Permission denied", str(tmp_path))
+    assert run("status", "any") == EXIT_USER_ERROR  # control: one of the world is a line
+    assert capsys.readouterr().err == f"{tmp_path}: no permission; a place that this user may read and write\n"
+    monkeypatch.setenv("PEORIA_TRACEBACK", "1")
+    with pytest.raises(PermissionError):
+        main(argv=["status", "any"])
+
+
+def test_names_from_outside_do_not_move_the_cursor(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    red = "\x1b[31mred\x07"
+    assert run("status", red, "--home", tmp_path) == EXIT_USER_ERROR
+    assert run("predict", "small", f"{red}\n.jpg", "--home", home) == EXIT_USER_ERROR
+    assert run("pack", f"{red}.csv", "--out", tmp_path) == EXIT_USER_ERROR
+    assert run("status", "small", red) == EXIT_USER_ERROR
+    shutil.copytree(home / "sweeps", tmp_path / "sweeps")
+    for trial in SweepFolder.of(tmp_path, "small").trials():
+        trial.start.write_text(json.dumps(json.loads(trial.start.read_text()) | {"label": f"{trial.key} {red}"}))
+    run("status", "small", "--home", tmp_path)
+    run("report", "small", "--home", tmp_path, "--tracking", "off")
+    printed = capsys.readouterr()
+    assert "\\x1b[31mred\\x07" in printed.err
+    assert "\\x1b[31mred\\x07" in printed.out
+    assert "\x1b" not in printed.out + printed.err
+    assert "\x07" not in printed.out + printed.err
 
 
 def test_a_report_waits_for_the_whole_sweep(planted_shards: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,7 +279,7 @@ def test_what_is_lost_of_a_finished_sweep_opens_nothing(home: Path, planted_shar
     run("report", "small", "--home", home, "--tracking", "off")
     shutil.copytree(home / "sweeps", tmp_path / "sweeps")
     folder = SweepFolder.of(tmp_path, "small")
-    winner = winners_of(read_trials(folder))["views"].folder
+    winner = winners_of(folder.read_definition(), read_trials(folder))["views"].folder
     before = openings(planted_shards)
     outcome = winner.outcome.read_bytes()
 
@@ -211,20 +307,18 @@ def test_a_new_winner_does_not_carry_the_verdict_on_the_former_one(home: Path, t
     run("report", "small", "--home", home, "--tracking", "off")
     shutil.copytree(home / "sweeps", tmp_path / "sweeps")
     path = SweepFolder.of(tmp_path, "small").verdict
-    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "judged") == 0
+    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "judged", "--format", "safetensors") == 0
     assert "not yet judged" not in (tmp_path / "judged" / "README.md").read_text()  # control
     verdict = json.loads(path.read_text())
     verdict["winners"]["views"]["key"] = "0099"
     path.write_text(json.dumps(verdict))
-    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "model") == 0
+    assert run("export", "small", "--home", tmp_path, "--out", tmp_path / "model", "--format", "safetensors") == 0
     assert "not yet judged on a test split" in (tmp_path / "model" / "README.md").read_text()
 
 
 def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     planted_shards: Path, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from peoria.training.checkpoint import load_model
-
     sweep = small_sweep(planted_shards, trials=1, shared=small_sweep(planted_shards).shared | {"subset": "pictures:0.9", "order": "fixed"})
     where = "tag=bird|Beach|city|family|flower|garden|lake"
     name = "small-tag-beach-bird-city-family-flower-garden-lake-plant-arrangement-0.45"
@@ -236,13 +330,13 @@ def test_a_view_and_a_control_are_sweeps_of_their_own_with_cards_that_say_so(
     assert f"next: peoria report {name}" in capsys.readouterr().out
     written = json.loads((folder / "sweep.json").read_text())
     assert (written["where"], written["control"]) == (where, "plant-arrangement-0.45")
-    assert run("export", name, "--home", tmp_path, "--out", tmp_path / "model") == 0
+    assert run("export", name, "--home", tmp_path, "--out", tmp_path / "model", "--format", "safetensors") == 0
     card = (tmp_path / "model" / "README.md").read_text()
     assert f" pictures, of those with {where}, the subset pictures:0.9, each pass in the same order." in card
     assert "(control plant-arrangement-0.45: its counts were reassigned; not a model of anything)" in card
-    assert load_model(TrialFolder(tmp_path / "model"))[1].num_train < written["num_train"]
+    assert ExportedModel.read(tmp_path / "model" / "model.json").model.num_train < written["num_train"]
     assert [trial.status for trial in read_trials(SweepFolder(folder))] == ["done"]
     plain = tmp_path / "plain"
     run_sweep(small_sweep(planted_shards, trials=1), RunOptions(home=plain, cache_dir=home / "cache", local=True, tracking="off"), lambda line: None)
-    assert run("export", "small", "--home", plain, "--out", plain / "model") == 0
+    assert run("export", "small", "--home", plain, "--out", plain / "model", "--format", "safetensors") == 0
     assert "not a model of" not in (plain / "model" / "README.md").read_text()  # control

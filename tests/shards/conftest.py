@@ -7,26 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
-import simplejpeg
 
 from shards.pack import staging
-from shards.pack.pack import pack
-
-
-def photo(width: int, height: int, seed: int = 0, noise_sd: float = 3.0) -> np.ndarray:
-    """uint8 [height, width, 3]: smooth like a photograph, with grain; another one for every seed."""
-    random = np.random.default_rng(seed)
-    smooth = cv2.resize(random.uniform(0, 255, (9, 12, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
-    pixels: np.ndarray = (smooth + random.normal(0, noise_sd, smooth.shape)).clip(0, 255).astype(np.uint8)
-    return pixels
-
-
-def jpeg(pixels: np.ndarray, quality: int = 92) -> bytes:
-    data: bytes = simplejpeg.encode_jpeg(np.ascontiguousarray(pixels), quality=quality, colorsubsampling="420")
-    return data
+from tests.helpers.packed_set import jpeg, pack_pictures, photo
 
 
 def write_table(folder: Path, num: int, owners: Sequence[str] = (), change: dict[int, dict[str, Any]] | None = None) -> Path:
@@ -72,17 +57,7 @@ def make_jpeg() -> Callable[..., bytes]:
 @pytest.fixture(scope="session")
 def packed_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """60 pictures of 30 owners and one row without a picture, in shards of 10; never to be changed."""
-    folder = tmp_path_factory.mktemp("table")
-    with (folder / "table.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "path", "views", "favorites", "comments", "owner", "uploaded_at", "tags", "mood"])
-        for i in range(60):
-            (folder / f"{i}.jpg").write_bytes(jpeg(photo(300, 280, seed=i)))
-            date = f"2013-01-{1 + i % 28:02d}T00:00:00Z" if i % 7 else ""
-            writer.writerow([f"p{i}", f"{i}.jpg", i * i, int(i % 9 == 0), i % 3, f"o{i // 2}", date, "a,b", f"m{i}"])
-        writer.writerow(["gone", "gone.jpg", 1, 0, 0, "o0", "", "", ""])
-    pack(folder / "table.csv", folder / "set", keep=["mood"], processes=1, shard_size=10)
-    return folder / "set"
+    return pack_pictures(tmp_path_factory.mktemp("table"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from peoria.baselines.suite import all_baselines
 from peoria.data.dataset import Dataset, SplitData, open_dataset
 from peoria.data.images import ArrayPictures
 from peoria.data.synthetic import EFFECT_WEIGHTS, plant
+from peoria.tasks import get_task
 from shards.pack.pack import pack
 from tests.helpers.small import trial_config
 
@@ -70,7 +71,7 @@ def test_chance_is_chance(dataset: Dataset) -> None:
 
 def test_constants_come_from_uncut_train(dataset: Dataset) -> None:
     """No trial's cut can reach them: they are fitted before any trial exists, on every training picture."""
-    baseline = trivial("regression", dataset, "views")
+    baseline = trivial(get_task("regression"), dataset, "views")
     losses = baseline.predict(dataset.val).losses
     cut = dataset.train.labels.views[dataset.train.labels.views < np.quantile(dataset.train.labels.views, 0.9)]
     wrong = 0.5 * np.mean((dataset.val.labels.views - cut.mean()) ** 2)

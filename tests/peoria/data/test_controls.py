@@ -218,6 +218,21 @@ def test_the_test_split_is_planted_by_the_measures_of_train(planted_shards: Path
     assert (test.labels.views == alone.labels.views).all()
 
 
+def test_a_vault_is_planted_by_its_own_counts_and_measures(vaulted_shards: Path, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(vaulted_shards, tmp_path / "s"))
+    shard_set, name = ShardSet(root), "plant-colour-0.8"
+    whole = open_test(root, sweep="a", purpose="test")
+    first = open_test(root, sweep="a", purpose="test", choose=lambda _: (1, 1))
+    found = [open_split(shard_set, "test", tmp_path, control=name, opening=opening) for opening in (whole, first)]
+    assert 0 < len(found[1]) < len(found[0])
+    for split, opening in zip(found, (whole, first), strict=True):
+        assert split.oracle is not None
+        assert len(split.pixels) == len(split.oracle) == len(split)
+        own = shard_set.labels("test", opening)
+        assert (split.labels.keys == own.keys).all()
+        assert sorted(split.labels.views.tolist()) == sorted(own.views.tolist())
+
+
 def test_what_is_measured_is_measured_once_a_node(planted_shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = open_dataset(planted_shards, tmp_path, control="plant-colour-0.45")
     assert len(list(tmp_path.glob("*.f32"))) == 2
@@ -276,7 +291,7 @@ def test_a_sweep_under_a_control_is_its_own_and_its_model_is_none(planted_shards
     assert json.loads(result.folder.definition.read_text())["control"] == "plant-colour-0.8"
     ridge = json.loads(result.folder.baseline("colour-ridge").record.read_text())
     assert ridge["metrics"]["val/rho_views"] > 0.5
-    export(tmp_path, result.folder.name, tmp_path / "model")
+    export(tmp_path, result.folder.name, tmp_path / "model", formats=("safetensors",))
     card = (tmp_path / "model" / "README.md").read_text()
     assert "(control plant-colour-0.8: its counts were reassigned; not a model of anything)" in card
 

@@ -1,6 +1,7 @@
 """A filter makes a set of its own: its rows, its pictures, its identity."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from peoria.data.dataset import Dataset, open_dataset, open_split
-from peoria.data.filters import Filter, filter_rows, filter_slug, filtered_identity, filtered_labels, tags_of
+from peoria.data.filters import Filter, filter_rows, filter_slug, filtered_identity, filtered_labels, name_of_view, tags_of, with_bars
 from peoria.data.images import CROP_PX, TakenPictures
 from peoria.errors import ConfigError, SweepError
 from peoria.records.selection import winners_of
@@ -31,6 +32,10 @@ from tests.helpers.small import small_sweep
         ('["Beach", "new york"]', {"beach", "new york"}),
         ('[{"tag": "Beach"}, {"tag": "x"}]', {"beach", "x"}),
         ("[beach]", {"[beach]"}),
+        ("['Beach', 'new york', \"it's\"]", {"beach", "new york", "it's"}),  # as pandas writes a list into a CSV
+        ('Racing|"new york"|a, b', {"racing", "new york", "a, b"}),
+        ("[None]", set()),
+        ("nan", set()),
         ("new+york", {"new+york"}),  # nothing is unquoted
         ("", set()),
         (" , ,", set()),
@@ -40,9 +45,9 @@ def test_tags(given: str, tags: set[str]) -> None:
     assert tags_of(given) == tags
 
 
-@pytest.mark.parametrize("text", ["beach", "=beach", "tag=", "tag=a|", " =a", ""])
+@pytest.mark.parametrize("text", ["beach", "=beach", "tag=", "tag=a|", "tag=a,", "tag=a,,b", "owner=,", " =a", ""])
 def test_what_is_no_filter_is_said(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"where: '.*'; COLUMN=VALUE or COLUMN=VALUE\|VALUE, as in tag=beach\|ocean"):
+    with pytest.raises(ConfigError, match=r"where: '.*'; COLUMN=VALUE or COLUMN=VALUE,VALUE, as in tag=beach,ocean"):
         Filter.parse(text)
     with pytest.raises(ValueError, match=r"where: '.*'; COLUMN=VALUE"):
         small_sweep(Path("x"), where=text)
@@ -54,7 +59,59 @@ def test_filters_that_mean_the_same_are_one_view() -> None:
     assert all(len(identity) == 64 and int(identity, 16) for identity in same)
     assert len({filtered_identity("a", None), filtered_identity("a", "tag=beach"), filtered_identity("b", "tag=beach"), *same}) == 4
     assert filtered_identity("a", None) == "a"
-    assert filter_slug("tag=Ocean|New York") == "tag-new-york-ocean"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("tag=beach,ocean", ("beach", "ocean")),
+        ("tag=beach|ocean,lake", ("beach", "lake", "ocean")),
+        ("owner=ann,bob", ("ann", "bob")),
+        ("owner=Smith,, Ann", ("smith, ann",)),
+        ("owner=Smith,, Ann,bob", ("bob", "smith, ann")),
+        ("owner=Smith, Ann|Doe, Jo", ("doe, jo", "smith, ann")),
+    ],
+)
+def test_a_comma_parts_values_and_twice_it_is_one(text: str, values: tuple[str, ...]) -> None:
+    assert Filter.parse(text).values == values
+    assert Filter.parse(with_bars(text)) == Filter.parse(text)
+    assert filter_slug(with_bars(text)) == filter_slug(text)
+
+
+def test_the_record_has_one_spelling() -> None:
+    assert with_bars("tag=Beach,ocean") == with_bars("tag=Beach|ocean") == "tag=Beach|ocean"
+    assert with_bars("owner=Smith,, Ann") == "owner=Smith,, Ann"  # bars would not say it
+
+
+DISTINCT = ["tag=beach", "tag=猫", "tag=犬", "tag=собака", "tag=a|b", "tag=a-b", "tag=a b", "tag=a_b", "Tag=a|b", "tag=müller", "tag=muller", "tag=é"]
+DISTINCT += [
+    "owner=00000000@N00",
+    "owner=a, b|c",
+    "tag=new york|ocean",
+    "tag=new|york|ocean",
+    "tag=" + "|".join("abcdefghijklmnopqrstuvwxyz0123456789"),
+]
+DISTINCT += ["tag=" + "|".join("abcdefghijklmnopqrstuvwxyz012345678"), "猫=a", "tag=cat|shuffle", "tag=😀", "tag=😁", "tag=../x", "tag=\n\x1b[31m"]
+
+
+def test_no_two_filters_share_a_name() -> None:
+    names = [filter_slug(where) for where in DISTINCT]
+    assert len(set(names)) == len(names), names
+    for where, name in zip(DISTINCT, names, strict=True):
+        for sweep in ("a", "small", "x" * 64):
+            assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name_of_view(sweep, where)), where
+        assert re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,63}", name), where
+    assert len({name_of_view("x" * 64, where) for where in DISTINCT}) == len(DISTINCT)
+    # control: what was a name of its own is read as it was typed
+    assert filter_slug("tag=Ocean|beach") == filter_slug("tag = beach|OCEAN|ocean") == "tag-beach-ocean"
+    assert name_of_view("paper", "tag=ocean,beach") == "paper-tag-beach-ocean"
+    assert filter_slug("tag=Ocean|New York").startswith("tag-new-york-ocean_")
+    assert filter_slug("tag=Müller").startswith("tag-muller_")
+
+
+def test_a_filter_is_text() -> None:
+    with pytest.raises(ConfigError, match=r"where: .*; text in UTF-8"):
+        Filter.parse("tag=\udcff")
 
 
 def test_columns(make_labels: Callable[..., Labels]) -> None:
@@ -136,7 +193,7 @@ def test_a_sweep_of_a_view_is_its_own(planted_shards: Path, home: Path, tmp_path
     assert (sweep["where"], sweep["identity"]) == (WHERE, view.identity)
     assert (sweep["num_train"], sweep["num_val"]) == (len(view.train), len(view.val))
     assert f"filter      only pictures with {WHERE}" in said[0]
-    best = winners_of(read_trials(result.folder)).get("views")
+    best = winners_of(result.folder.read_definition(), read_trials(result.folder)).get("views")
     assert best is not None
     assert (ValScores.read(best.folder.val_scores).keys == view.val.labels.keys).all()
     assert json.loads(best.folder.model_card.read_text())["identity"] == view.identity

@@ -63,11 +63,34 @@ def test_before_a_day_is_what_is_known_to_be(labels: Labels) -> None:
     assert (mask | rest)[100:].all()
 
 
+def test_the_control_of_a_past_is_as_large_and_of_any_time(labels: Labels) -> None:
+    past = subset_mask(labels, "before:2014-05-01", "a")
+    draws = [subset_mask(labels, f"matched:2014-05-01/{draw}", "a") for draw in (1, 2, 3)]
+    for mask in draws:
+        assert mask.sum() == past.sum()  # to the picture
+        of_owners = mask.reshape(-1, 5).mean(axis=1)
+        assert ((of_owners > 0) & (of_owners < 1)).sum() <= 1  # whole owners, but for the last
+    early, late = (np.mean([mask[when].mean() for mask in draws]) for when in (past, ~past))
+    assert late == pytest.approx(early, abs=0.07)  # of the later time as many
+    for one, other in itertools.combinations(draws, 2):
+        assert np.corrcoef(one, other)[0, 1] == pytest.approx(0, abs=0.15)  # owners are drawn anew
+    order = np.random.default_rng(0).permutation(len(labels))
+    assert (subset_mask(labels.take(order), "matched:2014-05-01/2", "a") == draws[1][order]).all()  # whatever the order of the pictures
+    unknown = replace(labels, owners=np.full(4000, ""))
+    assert subset_mask(unknown, "matched:2014-05-01/1", "a").sum() == past.sum()
+    with pytest.raises(ConfigError, match="it needs the column uploaded_at"):
+        subset_mask(replace(labels, uploaded_at=None), "matched:2014-05-01/1", "a")
+
+
 @pytest.mark.parametrize(
-    "text", ["owners", "owners:0", "owners:1.5", "owners:nan", "owner:0.5", "pictures:", "before:2014", "before:20140501", "before:yesterday", ""]
+    "text",
+    [
+        *("owners", "owners:0", "owners:1.5", "owners:nan", "owner:0.5", "pictures:", "before:2014", "before:20140501", "before:yesterday", ""),
+        *("matched:2014-05-01", "matched:2014-05-01/0", "matched:2014-05-01/01", "matched:2014-05-01/-1", "matched:2014/1", "matched:2014-05-01/1/2"),
+    ],
 )
 def test_what_is_no_subset_is_said(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"subset: '.*'; owners:SHARE, pictures:SHARE .* or before:YYYY-MM-DD"):
+    with pytest.raises(ConfigError, match=r"subset: '.*'; owners:SHARE, pictures:SHARE .* or matched:YYYY-MM-DD/DRAW"):
         Subset.parse(text)
     with pytest.raises(ValueError, match=r"subset: '.*'; owners:SHARE"):
         trial_config(subset=text)

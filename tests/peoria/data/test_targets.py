@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from peoria.data.targets import Scale, counts, kept_by_outlier_filter
+from peoria.data.targets import Scale, counts, is_known, kept_by_outlier_filter, known_counts
 from peoria.errors import ConfigError
 from shards.labels import Labels
 
@@ -48,6 +48,14 @@ def test_views_per_day(make_labels: MakeLabels) -> None:
     day = np.datetime64("2014-01-01", "s")
     labels = make_labels(np.array([100, 100]), uploaded_at=np.array([day, day]), observed_at=day + np.array([10, 0]) * np.timedelta64(86_400, "s"))
     assert counts(labels, "views_per_day").tolist() == [10.0, 100.0]  # never less than a day
+    undated = make_labels(labels.views, uploaded_at=np.array([day, np.datetime64("NaT")]), observed_at=labels.observed_at)
+    rows, y = known_counts(undated, "views_per_day")
+    assert (rows.tolist(), y.tolist()) == ([0], [10.0])
+    assert is_known(undated, "views_per_day")
+    unread = make_labels(labels.views, uploaded_at=undated.uploaded_at, observed_at=undated.uploaded_at[::-1].copy())
+    assert not is_known(unread, "views_per_day")
+    with pytest.raises(ConfigError, match="target: views_per_day; no picture has both uploaded_at and observed_at"):
+        known_counts(unread, "views_per_day")
 
 
 def test_columns_that_are_not_there(make_labels: MakeLabels) -> None:

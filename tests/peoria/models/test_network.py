@@ -75,7 +75,9 @@ def test_all_that_is_wrong_is_named_at_once() -> None:
         build("tiny", trunk="frozen", num_outputs=1, seed=0)
     with pytest.raises(ConfigError, match="weights: 'torchvision' for net 'caffenet'; a path, or a net of torchvision"):
         build("caffenet", weights="torchvision", num_outputs=1, seed=0)
-    with pytest.raises(ConfigError, match=r"net: 'resnet19'; caffenet, tiny, or a classifier of torchvision[\s\S]*did you mean resnet18"):
+    with pytest.raises(
+        ConfigError, match=r"net: 'resnet19'; caffenet, tiny, timm:NAME, open_clip:NAME, or a classifier of torchvision[\s\S]*did you mean resnet18"
+    ):
         build("resnet19", num_outputs=1, seed=0)
 
 

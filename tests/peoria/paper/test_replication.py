@@ -73,7 +73,9 @@ def sweep(tmp_path: Path) -> WrittenSweep:
         "0002": ("diverged", -1.0, {}),
     }
     for key, (status, objective, metrics) in outcomes.items():
-        TrialOutcome(status=status, objective=objective, metrics=metrics, ended_at=1.0).write(folder.folder.trial(key).outcome)
+        TrialOutcome(status=status, settings_sha256="0" * 64, objective=objective, metrics=metrics, ended_at=1.0).write(
+            folder.folder.trial(key).outcome
+        )
     return folder
 
 

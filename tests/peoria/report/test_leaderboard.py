@@ -6,8 +6,8 @@ import pytest
 
 from peoria.report.leaderboard import COLUMNS, cards, differences, leader_board, loss_table, selection
 from peoria.verdict.schema import Kind, Predictor, Verdict
-from peoria.verdict.sentences import estimate
 from peoria.verdict.values import Interval
+from peoria.verdict.words import estimate
 from tests.helpers.changed import changed
 from tests.helpers.report_parts import parts
 from tests.helpers.worlds import judged, world
@@ -24,11 +24,11 @@ def verdict() -> Verdict:
     return made()
 
 
-def test_a_mark_and_a_word_for_each_claim(verdict: Verdict) -> None:
-    for number, claim in enumerate((True, False, None)):
-        verdict = changed(verdict, **{f"targets__views__lines__{number}__claim": claim})
+def test_a_mark_and_a_word_for_each_answer(verdict: Verdict) -> None:
+    for number, answer in enumerate(("shown", "smaller", "undecided")):
+        verdict = changed(verdict, **{f"targets__views__lines__{number}__answer": answer})
     found = cards(verdict)[0].lines
-    assert [(line.sign, line.word) for line in found] == [("✓", "yes"), ("✗", "not shown"), ("?", "cannot tell")]
+    assert [(line.sign, line.word) for line in found] == [("✓", "yes"), ("✗", "small"), ("?", "not decided")]
     texts = [line.text for line in verdict.targets.views.lines]
     assert [line.lead + line.rest + line.smallest for line in found] == texts  # nothing is lost
     assert all(line.smallest.startswith("Smallest ") for line in found)
@@ -36,14 +36,22 @@ def test_a_mark_and_a_word_for_each_claim(verdict: Verdict) -> None:
 
 def test_intervals_beside_the_lines_are_those_of_the_verdict(verdict: Verdict) -> None:
     card, views = cards(verdict)[0], verdict.targets.views
-    assert views.given_age is not None
+    assert views.given_context is not None
+    assert views.neighbours is not None
     assert views.within_owner is not None
     assert views.deep is not None
     assert views.context is not None
     assert views.detectable.within_owner is not None
     image, deep, context = (line.rows for line in card.lines)
-    assert [row.text for row in image[:2]] == [estimate(found) for found in (views.pooled, views.given_age)]
+    assert [row.text for row in image[:2]] == [estimate(found) for found in (views.pooled, views.given_context)]
+    assert image[3].text == estimate(views.neighbours)
     assert deep[0].text == estimate(views.deep.difference, sign=True)
+    assert views.deep.within_owner is not None
+    assert views.deep.given_context is not None
+    assert deep[1].text == estimate(views.deep.given_context, sign=True)
+    assert deep[2].found is not None
+    assert deep[2].text == estimate(views.deep.within_owner, sign=True)
+    assert deep[2].found.value == pytest.approx(2 * views.deep.within_owner.value)
     assert context[0].text == estimate(views.context.difference, sign=True)
     pairs = image[2]
     assert pairs.found is not None
@@ -67,7 +75,7 @@ def test_a_skill_is_right_of_chance_exactly_where_its_interval_is(verdict: Verdi
 
 def test_what_is_not_known_has_no_bar() -> None:
     rows = cards(judged(*world(0, shape=0.5, owners_known=False, dates_known=False), num_resamples=60))[0].lines[0].rows
-    assert [(row.text == "not known here", row.at is None) for row in rows] == [(False, False), (True, True), (True, True)]
+    assert [(row.text == "not known here", row.at is None) for row in rows] == [(False, False), *[(True, True)] * 3]
 
 
 def test_the_board_has_every_number_and_the_corrected_p(verdict: Verdict) -> None:

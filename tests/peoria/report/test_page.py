@@ -11,9 +11,9 @@ from rich.console import Console
 from peoria.report.leaderboard import p_text
 from peoria.report.page import plain, render_report, render_table, settings, tied
 from peoria.verdict.schema import Judgement, Verdict
-from peoria.verdict.sentences import estimate, number, percent
 from peoria.verdict.tables import PackedSet
 from peoria.verdict.values import Interval
+from peoria.verdict.words import estimate, number, percent
 from tests.helpers.changed import changed
 from tests.helpers.pages import Page, section, text_of
 from tests.helpers.report_parts import parts
@@ -38,11 +38,15 @@ def test_the_verdict_comes_first_and_whole(arguments: dict[str, Any]) -> None:
     assert any("a chance of up to 7.5 %" in note for note in verdict.notes)
 
 
-def test_a_claim_is_told_without_colour(arguments: dict[str, Any]) -> None:
-    for k, claim in enumerate((True, False, None)):
-        arguments = changed(arguments, **{f"verdict__targets__views__lines__{k}__claim": claim})
-    card = Page(re.findall(r"<article.*?</article>", render_report(**arguments), re.DOTALL)[0]).text
-    assert [card.count(word) for word in ("✓", "✗", "?", "not shown", "cannot tell")] == [1, 1, 1, 1, 1]
+def test_an_answer_is_told_without_colour(arguments: dict[str, Any]) -> None:
+    for k, answer in enumerate(("shown", "smaller", "undecided")):
+        arguments = changed(
+            arguments, **{f"verdict__targets__views__lines__{k}__answer": answer, f"verdict__targets__views__lines__{k}__text": "So."}
+        )
+    source = re.findall(r"<article.*?</article>", render_report(**arguments), re.DOTALL)[0]
+    card = Page(source).text
+    assert [card.count(word) for word in ("✓", "✗", "?", "yes", "small", "not decided")] == [1, 1, 1, 1, 1, 1]
+    assert re.findall(r'<div class="line ([a-z-]+)">', source) == ["yes", "small", "not-decided"]
 
 
 def test_the_page_needs_nothing_else(arguments: dict[str, Any]) -> None:
@@ -87,9 +91,9 @@ def test_all_numbers_of_the_verdict_appear(arguments: dict[str, Any]) -> None:
     for _, found in verdict.targets.known:
         for other in found.differences:
             assert estimate(other.difference, sign=True) in board
-            assert f"p {p_text(other.p)}" in board
+            assert f"p {p_text(other.p, other.p_is_floor)}" in board
         for single in found.single_trials:
-            assert f"p {p_text(single.p_holm)} (Holm)" in board
+            assert f"p {p_text(single.p_holm, single.p_is_floor)} (Holm)" in board
     test = verdict.test
     for count in (test.num_pictures, test.num_owners, test.num_units, test.num_dated, test.pairs_views.num):
         assert f"{count:,}" in text
@@ -126,7 +130,7 @@ def test_curves_of_every_trial_and_lines_of_every_baseline(arguments: dict[str, 
     losses = source[source.index("Training loss") : source.index("How much each setting mattered")]
     assert [name in losses for name in ("classification", "hybrid", "regression")] == [True] * 3
     assert losses.count("<title>") == len(curves)
-    assert len(arguments["curves"]) == len(curves) + 8  # follow-ups stand in the table only
+    assert len(arguments["curves"]) == len(curves) + 15  # follow-ups stand in the table only
     assert f"Table of {len(arguments['curves'])} trials" in source
 
 
@@ -139,6 +143,12 @@ def test_contact_sheets_tell_the_truth(arguments: dict[str, Any]) -> None:
     pictures = [picture for sheet in arguments["contact"] for picture in sheet.pictures]
     assert shown == [(f"{p.views:,}", str(p.favorites), str(p.by_score), str(p.by_views)) for p in pictures]
     assert "None were kept." in render_report(**arguments | {"contact": []})
+    assert "what moved the score" not in source
+    moved = changed(arguments, contact__0__pictures__0__moved=pictures[0].image)
+    again = section(render_report(**moved), "pictures")
+    assert again.count("<img ") == 49
+    assert again.count('alt="what moved the score of picture') == 1
+    assert "not why people looked" in again
 
 
 def test_settings_identities_and_versions_appear(arguments: dict[str, Any]) -> None:
@@ -288,10 +298,10 @@ def test_the_table_for_the_terminal(arguments: dict[str, Any]) -> None:
     for predictor in verdict.predictors:
         if predictor.rho_views:
             assert estimate(predictor.rho_views) in text
-            assert percent(predictor.pair_accuracy) in text
+            assert percent(predictor.pair_share) in text
     narrow = printed(verdict, 80)
     assert all(estimate(p.rho_views) in narrow for p in verdict.predictors if p.rho_views)  # what fits is whole, the rest is left out
     assert "…" not in narrow
-    wide = printed(verdict, 240)
-    assert estimate(recipe.fav_given_age) in wide
-    assert estimate(recipe.fav_given_age) not in narrow
+    wide = printed(verdict, 300)
+    assert estimate(recipe.fav_given_context) in wide
+    assert estimate(recipe.fav_given_context) not in narrow

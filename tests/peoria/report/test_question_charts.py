@@ -9,7 +9,7 @@ from peoria.report.page import plain, render_report
 from peoria.report.paper_charts import tail
 from peoria.report.question_charts import charts
 from peoria.verdict.answers import Questions
-from peoria.verdict.sentences import estimate, number
+from peoria.verdict.words import estimate, number
 from tests.helpers.changed import changed
 from tests.helpers.pages import text_of
 from tests.helpers.report_parts import parts
@@ -25,7 +25,7 @@ def arguments() -> dict[str, Any]:
 def test_every_question_is_answered_in_its_own_words(arguments: dict[str, Any]) -> None:
     questions = arguments["verdict"].questions
     text = text_of(render_report(**arguments), "questions")
-    for answer in (questions.upper_end, questions.learning_curve, questions.leak, questions.time, questions.noise, questions.on_top_of_context):
+    for answer in (questions.upper_end, questions.learning_curve, questions.leak, questions.time, questions.noise):
         assert answer.statement in text
     for answer in (questions.count_noise.views, questions.count_noise.favorites):
         assert answer.statement in text
@@ -42,7 +42,7 @@ def test_what_was_not_asked_is_said(arguments: dict[str, Any]) -> None:
     arguments = changed(arguments, verdict__questions=Questions())
     text = text_of(render_report(**arguments), "questions")
     said = ("Not asked of this sweep", "Not known here", "were not kept by this packed set")
-    assert sum(text.count(one) for one in said) == len(names) - 1 == 10
+    assert sum(text.count(one) for one in said) == len(names) - 1 == 9
 
 
 def test_the_paper_stands_beside_ours(arguments: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from scipy.stats import spearmanr
 
 from peoria.errors import PeoriaError
 from peoria.stats import metrics
-from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, over_seeds, owner_weights
+from peoria.stats.bootstrap import bootstrap_gini, bootstrap_spearman, bootstrap_sums, over_seeds, owner_weights, seed_variance
 from peoria.stats.clusters import Clusters
 from peoria.stats.estimates import expanded_percentiles
 
@@ -110,6 +110,18 @@ def test_a_recipe_varies_with_owners_and_with_seeds() -> None:
     assert (over_seeds(of_owners[None]) == of_owners).all()
     with pytest.raises(PeoriaError, match=r"samples: shape \(3,\); a row for each seed"):
         over_seeds([1.0, 2.0, 3.0])
+
+
+def test_the_seeds_part_of_the_variance_of_a_recipe() -> None:
+    rng = np.random.default_rng(0)
+    of_owners, of_seeds = rng.normal(0, 0.03, 20_000), rng.normal(0, 0.05, 5)
+    rows = of_owners + of_seeds[:, None]
+    assert seed_variance(rows) == pytest.approx(of_seeds.var(ddof=1) / 5)
+    assert over_seeds(rows).var() - of_owners.var() == pytest.approx(seed_variance(rows), rel=0.05)
+    assert seed_variance(of_owners + np.zeros((5, 1))) == pytest.approx(0, abs=1e-15)  # control: owners' luck alone is none of the seeds'
+    assert seed_variance(rows[:1]) == 0.0
+    variances = [seed_variance(rng.normal(size=(4, 1)) + np.zeros((4, 3))) for _ in range(4000)]
+    assert np.mean(variances) == pytest.approx(1 / 4, rel=0.05)  # of the mean of 4 seeds, without bias
 
 
 def test_scores_must_fit() -> None:

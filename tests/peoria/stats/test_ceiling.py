@@ -31,6 +31,45 @@ def test_counting_noise_of_views_is_small_and_the_ceiling_is_what_a_knower_of_th
     assert not found.upper_bound_only
 
 
+def test_from_a_tenth_of_zeros_on_it_is_an_upper_bound() -> None:
+    """The halves of Poisson counts, 39 % of them 0, promise more than a knower of the rates reaches."""
+    rng = np.random.default_rng(0)
+    rate = np.exp(rng.normal(0.2, 1.2, 40_000))
+    counts, owners = rng.poisson(rate), Clusters.of(np.arange(40_000) // 10)
+    found = count_noise(counts, owners, FEW)
+    assert found is not None
+    assert found.zero_share == pytest.approx(0.37, abs=0.04)
+    assert found.ceiling.low > spearmanr(rate, counts)[0] + 0.02
+    assert found.upper_bound_only
+    small = rng.poisson(rate + 3)  # no zeros, but ties enough: why "at most" is said always
+    tied = count_noise(small, owners, FEW)
+    assert tied is not None
+    assert not tied.upper_bound_only
+    assert tied.ceiling.low > spearmanr(rate, small)[0] + 0.02
+
+
+def test_of_counts_beyond_poisson_it_is_more_than_can_be_reached() -> None:
+    """Why no sentence gives it as what a score can reach."""
+    rng = np.random.default_rng(0)
+    rate = of_the_paper(rng, 20_000)
+    found = count_noise(rng.poisson(rate * rng.gamma(2.0, 0.5, 20_000)), Clusters.of(np.arange(20_000) // 10), FEW)
+    assert found is not None
+    assert found.ceiling.low > 0.98
+    assert spearmanr(rate, rng.poisson(rate * rng.gamma(2.0, 0.5, 20_000)))[0] < 0.87
+
+
+def test_a_rare_count_needs_owners_who_have_one() -> None:
+    """A thousand owners, of whom a few have all the favourites."""
+    rng = np.random.default_rng(0)
+    owners = np.arange(10_000) // 10
+    for famous, known in ((19, False), (60, True)):
+        counts = np.where(owners < famous, rng.poisson(np.exp(rng.normal(1.0, 1.0, 10_000))), 0)
+        found = count_noise(counts, Clusters.of(owners), FEW)
+        assert found is not None
+        assert found.num_owners == famous
+        assert (found.ceiling is not None) == known
+
+
 def test_of_favourites_that_are_mostly_zero_it_is_an_upper_bound() -> None:
     rng = np.random.default_rng(0)
     rate = np.exp(rng.normal(-4.5, 2, 20_000))

@@ -32,3 +32,9 @@ def test_effective_clusters() -> None:
     assert Clusters.of(list("aabbcc")).effective == pytest.approx(3)
     assert Clusters.of([""] * 5).effective == pytest.approx(5)
     assert Clusters.of(["a"] * 100 + list("bcdef")).effective == pytest.approx(1, abs=0.01)  # the others hardly matter beside it
+
+
+def test_no_pictures_are_no_clusters() -> None:
+    found = Clusters.of(OWNERS[:0])
+    assert (found.num, found.effective) == (0, 0.0)
+    assert Clusters.of(OWNERS).take(np.zeros(8, bool)).effective == 0.0

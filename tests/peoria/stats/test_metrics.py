@@ -3,7 +3,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import rankdata, spearmanr, t
 from sklearn.metrics import log_loss as sklearn_log_loss
 from sklearn.metrics import roc_auc_score
 
@@ -31,6 +31,12 @@ def test_a_score_that_ranks_nothing_counts_zero(score: np.ndarray) -> None:
 def test_scipy_itself_gives_nan_for_a_constant() -> None:
     with pytest.warns(match="constant"):
         assert math.isnan(spearmanr(np.full(400, 3.0), VIEWS).statistic)
+
+
+def test_ranks_are_scipys() -> None:
+    for num in (0, 1, 2, 400):
+        for values in (RNG.normal(size=num), np.floor(RNG.normal(size=num)), np.zeros(num)):
+            np.testing.assert_array_equal(metrics.rankdata(values), rankdata(values))
 
 
 def test_gini_is_twice_the_area_less_one() -> None:
@@ -121,6 +127,29 @@ def test_detectable_has_four_fifths_power() -> None:
     rng = np.random.default_rng(1)
     effect = metrics.detectable(0.05)
     assert np.mean(np.abs(rng.normal(effect, 0.05, 100_000)) > 1.96 * 0.05) == pytest.approx(0.8, abs=0.01)
+    drawn = rng.normal(size=(100_000, 10)) * 0.05 * math.sqrt(10)
+    se = drawn.std(axis=1, ddof=1) / math.sqrt(10)
+    for effect, seen in ((metrics.detectable(0.05, 9), 0.8), (metrics.detectable(0.05), 0.71)):  # control: by the normal
+        assert np.mean(drawn.mean(axis=1) + effect > 2.262 * se) == pytest.approx(seen, abs=0.015)
+
+
+def test_detectable_of_few_units_is_by_student() -> None:
+    """The estimate's error is normal, its standard error known from 12 values only: power is that of Student's test."""
+    rng = np.random.default_rng(1)
+    effect = metrics.detectable(0.05, 11)
+    se = 0.05 * np.sqrt(rng.chisquare(11, 100_000) / 11)
+    for claimed, power in ((effect, 0.8), (metrics.detectable(0.05), 0.72)):  # the second as control
+        assert np.mean(rng.normal(claimed, 0.05, 100_000) > t.ppf(0.975, 11) * se) == pytest.approx(power, abs=0.015)
+    assert metrics.detectable(0.05) == pytest.approx(2.8016 * 0.05, abs=1e-5)
+    assert metrics.detectable(0.05, 1e9) == pytest.approx(metrics.detectable(0.05))
+    assert metrics.detectable(0.05, 0.5) == metrics.detectable(0.05, 1) < math.inf
+    assert metrics.detectable(0.0, 11) == 0
+
+
+def test_nothing_ranks_nothing() -> None:
+    assert not metrics.rankable(np.empty(0))
+    assert not metrics.rankable(np.ones(1))
+    assert metrics.rankable(np.arange(2.0))
 
 
 def test_expected_best_is_the_mean_over_all_subsets() -> None:

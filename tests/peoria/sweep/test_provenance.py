@@ -51,3 +51,33 @@ def test_a_checkout_without_a_repository_of_its_own_has_no_commit(repository: Pa
     (inside / "pyproject.toml").write_text('[project]\nname = "peoria"\n')
     monkeypatch.setattr(provenance, "AROUND", inside)
     assert provenance.environment().git_commit is None
+
+
+def test_what_the_environment_says_to_git_is_of_another_repository(
+    repository: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (repository / "pyproject.toml").write_text('[project]\nname = "peoria"\n')
+    subprocess.run(["git", "-C", str(repository), *IDENTITY, "commit", "--quiet", "--all", "--message", "two"], check=True)
+    monkeypatch.setattr(provenance, "AROUND", repository)
+    here = head(repository)
+    other = tmp_path_factory.mktemp("other")
+    subprocess.run(["git", "init", "--quiet", str(other)], check=True)
+    for name, value in {
+        "GIT_DIR": other / ".git",
+        "GIT_WORK_TREE": other,
+        "GIT_INDEX_FILE": other / "index",
+        "GIT_OBJECT_DIRECTORY": other / ".git" / "objects",
+        "GIT_CEILING_DIRECTORIES": other,
+    }.items():
+        monkeypatch.setenv(name, str(value))
+    assert subprocess.run(["git", "-C", str(repository), "rev-parse", "HEAD"], capture_output=True, check=False).returncode != 0  # control
+    found = provenance.environment()
+    assert (found.git_commit, found.git_dirty) == (here, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["project = 3", "[[project]]\nname = 'peoria'", "project = ['name']", "[project]\nname = 3", "a = " + "[" * 5000, "\xff"]
+)
+def test_a_strange_pyproject_is_no_checkout(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pyproject.toml").write_bytes(text.encode("latin-1"))
+    assert provenance.checkout(tmp_path) is None

@@ -13,6 +13,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from peoria.config.space import LogUniform, Space
 from peoria.config.sweep import Sweep
 from peoria.sweep.sampler import TrialSampler
 from peoria.sweep.storage import Journal
@@ -21,7 +22,7 @@ from tests.helpers.small import small_sweep
 
 @pytest.fixture
 def sweep() -> Sweep:
-    space = {"task": ("regression", "classification", "hybrid")}
+    space = Space(task=("regression", "classification", "hybrid"), learning_rate=LogUniform(1e-6, 1e-2), head_multiplier=LogUniform(1.0, 100.0))
     return small_sweep(Path("nowhere"), startup_per_task=2, seed=3, space=space)
 
 
@@ -54,16 +55,16 @@ class Optunas(optuna.samplers.BaseSampler):
         return optunas(self.sweep, trial.number, param_name).sample_independent(study, trial, param_name, param_distribution)
 
 
-def drawn(sweep: Sweep, sampler: optuna.samplers.BaseSampler, num: int, finished: Any = None) -> list[tuple[Any, ...]]:
-    """A sweep of three trials at a time that end in any order as anything: what was drawn and told."""
+def drawn(sweep: Sweep, sampler: optuna.samplers.BaseSampler, num: int, finished: Any = None, concurrent: int = 3) -> list[tuple[Any, ...]]:
+    """A sweep of so many trials at a time that end in any order as anything: what was drawn and told."""
     study, dice = optuna.create_study(direction="maximize", sampler=sampler), random.Random(0)
     running: list[optuna.Trial] = []
     for _ in range(num):
         running.append(trial := study.ask())
         sweep.space.suggest(trial)
-        if len(running) < 3:
+        if len(running) < concurrent:
             continue
-        trial, end = running.pop(dice.randrange(3)), dice.random()
+        trial, end = running.pop(dice.randrange(concurrent)), dice.random()
         for step in (250, 750)[: dice.randint(1, 2)]:
             trial.report(round(dice.uniform(-0.2, 0.6), 1), step)  # with ties
         if end < 0.5:
@@ -75,11 +76,12 @@ def drawn(sweep: Sweep, sampler: optuna.samplers.BaseSampler, num: int, finished
     return [(t.number, t.state, t.value, t.params) for t in study.get_trials()]
 
 
-def test_the_draws_are_optunas_own(sweep: Sweep) -> None:
+@pytest.mark.parametrize("concurrent", [3, 30])
+def test_the_draws_are_optunas_own(sweep: Sweep, concurrent: int) -> None:
     ours = TrialSampler(sweep)
-    found = drawn(sweep, ours, 120, ours.finished)
-    assert found == drawn(sweep, Optunas(sweep), 120)
-    assert len(ours.finished) > 80
+    found = drawn(sweep, ours, 120, ours.finished, concurrent)
+    assert found == drawn(sweep, Optunas(sweep), 120, concurrent=concurrent)
+    assert len(ours.finished) > 60
     # The control: a searcher that is told nothing draws at random, and differently.
     assert found != drawn(sweep, TrialSampler(sweep), 120)
 
@@ -94,6 +96,62 @@ def test_one_minor_version_of_optuna_is_admitted_for_what_is_not_public() -> Non
     assert found == ["peoria/sweep/sampler.py"]  # itself the control
     for line in ("from optuna.storages.journal._file import lock", "from optuna.search_space import Space, _Group", "study._storage.get_trial(0)"):
         assert PRIVATE.search(line)
+
+
+def begun(sweep: Sweep, num: int) -> list[Any]:
+    """Points that are drawn before any trial has finished."""
+    study = optuna.create_study(sampler=TrialSampler(sweep))
+    return [sweep.space.suggest(study.ask({"task": optuna.distributions.CategoricalDistribution(["hybrid"])})) for _ in range(num)]
+
+
+def test_start_up_points_lie_about_what_is_typical_but_for_one_in_four(sweep: Sweep) -> None:
+    """A wide range and a narrow width, so that the two kinds are told apart; of any four in a row just one lies anywhere."""
+    rates = LogUniform(1e-9, 1.0, typical=1e-3, width=0.01)
+    told = sweep.model_copy(update={"space": Space(task=("hybrid",), learning_rate=rates)})
+    points = begun(told, 80)
+    near = np.array([abs(np.log10(point["learning_rate"]) + 3) < 0.1 for point in points])
+    assert near.reshape(-1, 4).sum(axis=1).tolist() == [3] * 20
+    assert len({tuple(four) for four in near.reshape(-1, 4).tolist()}) > 1  # not always the same of them
+    assert begun(told, 80) == points
+    plain = begun(told.model_copy(update={"space": Space(task=("hybrid",), learning_rate=LogUniform(1e-9, 1.0))}), 80)
+    assert sum(abs(np.log10(point["learning_rate"]) + 3) < 0.1 for point in plain) < 10  # control
+    assert [point["learning_rate"] for point, is_near in zip(points, near, strict=True) if not is_near] == [
+        point["learning_rate"] for point, is_near in zip(plain, near, strict=True) if not is_near
+    ]
+
+
+def test_after_the_start_up_nothing_is_typical(sweep: Sweep) -> None:
+    typical = sweep.model_copy(
+        update={
+            "space": sweep.space.model_copy(update={"learning_rate": LogUniform(1e-6, 1e-2, typical=1e-3), "head_multiplier": LogUniform(1, 100)})
+        }
+    )
+    plain = sweep.model_copy(update={"space": typical.space.model_copy(update={"learning_rate": LogUniform(1e-6, 1e-2)})})
+    ended = optuna.create_study(direction="maximize", sampler=(random_ones := TrialSampler(plain)))
+    for number in range(20):
+        plain.space.suggest(trial := ended.ask())
+        random_ones.finished.add(ended.tell(trial, number / 20))
+    following = []
+    for one in (typical, plain):
+        sampler = TrialSampler(one)
+        study = optuna.create_study(direction="maximize", sampler=sampler)
+        study.add_trials(ended.get_trials())
+        for told in ended.get_trials():
+            sampler.finished.add(told)
+        following.append([one.space.suggest(study.ask()) for _ in range(4)])
+    assert following[0] == following[1]
+
+
+@pytest.mark.parametrize("typical", [1e-5, 3e-3, 1e-1])
+def test_points_about_what_is_typical_stay_in_the_range(typical: float) -> None:
+    span = LogUniform(1e-5, 1e-1, typical=typical)
+    found = [span.about_typical(draw) for draw in np.linspace(0, 1, 1001)]
+    assert all(1e-5 <= value <= 1e-1 for value in found)
+    assert found == sorted(found)
+    inner = LogUniform(1e-9, 1e3, typical=typical)
+    assert np.log10([inner.about_typical(draw) for draw in (0.1587, 0.5, 0.8413)]) == pytest.approx(
+        [np.log10(typical) + sd for sd in (-1, 0, 1)], abs=0.01
+    )
 
 
 def test_a_searcher_that_reads_the_trials_later_draws_the_same(sweep: Sweep) -> None:
@@ -122,7 +180,7 @@ def test_the_disk_is_waited_for_at_a_sync_alone(tmp_path: Path, monkeypatch: pyt
     journal = Journal(tmp_path / "j")
     journal.append_logs([{"op_code": 99}, {"op_code": 99}])
     assert waited == []
-    assert list(journal.read_logs(0)) == [{"op_code": 99}] * 2
+    assert [log["op_code"] for log in journal.read_logs(0)] == [99, 99]
     journal.sync()
     assert len(waited) == 1
     optuna.storages.journal.JournalFileBackend(str(tmp_path / "j")).append_logs([{"op_code": 99}])  # the control: Optuna's own waits

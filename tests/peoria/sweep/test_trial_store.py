@@ -3,7 +3,6 @@
 import json
 import os
 import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,25 +10,28 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
+from peoria.config.space import LogUniform
 from peoria.config.sweep import Point, Sweep
+from peoria.errors import SweepError
 from peoria.records.folder import SweepFolder
-from peoria.records.schema import Record
-from peoria.sweep.pruner import RungPruner, rungs
+from peoria.records.schema import Record, TrialOutcome
+from peoria.records.selection import choice_in, left_of_search
+from peoria.records.trials import read_trials
+from peoria.sweep.pruner import RungPruner, sweep_rungs
 from peoria.sweep.storage import Journal
+from peoria.sweep.trial_files import Curves
 from peoria.sweep.trial_store import TrialStore
 from peoria.training.messages import TrialReport
-from tests.helpers.played import STEPS, message, run
-from tests.helpers.small import small_sweep, trial_config
+from tests.helpers.dying import Dying, Killed
+from tests.helpers.played import ALL_STEPS, RUNGS, STEPS, message, run
+from tests.helpers.small import small_sweep
+from tests.helpers.sweep_folder import WrittenSweep
 
 
 @pytest.fixture
 def sweep() -> Sweep:
     shared = small_sweep(Path("nowhere")).shared | {"pictures": STEPS[-1]}
     return small_sweep(Path("nowhere"), trials=12, paper=True, startup_per_task=2, shared=shared)
-
-
-class Killed(BaseException):
-    """As SIGKILL: nothing of ours may handle it."""
 
 
 def facts(store: TrialStore) -> list[tuple[Any, ...]]:
@@ -88,8 +90,9 @@ def test_parameters_of_tasks_are_searched_apart(sweep: Sweep, tmp_path: Path) ->
 
 def test_pruning_is_a_function_of_the_stored_values(sweep: Sweep, tmp_path: Path) -> None:
     store = TrialStore(SweepFolder(tmp_path), sweep)
-    run(store)
+    run(store, steps=ALL_STEPS)
     assert store.counts()["pruned"] > 0
+    assert store.rungs == RUNGS
     reached: dict[int, list[float]] = {step: [] for step in store.rungs}
     for trial in store.searched.get_trials():  # one after another, so the values at each decision are those of earlier numbers
         for step, decision in trial.user_attrs.get("rungs", {}).items():
@@ -100,10 +103,24 @@ def test_pruning_is_a_function_of_the_stored_values(sweep: Sweep, tmp_path: Path
             assert decision == ("pruned" if bad else "kept")
 
 
-def test_rungs_lie_on_evaluations() -> None:
-    config = trial_config(pictures=8000, evaluations=8, curve_points=40)
-    assert rungs(config, 3) == (1000, 3000)
-    assert rungs(config, 2) == (1000, 2000, 4000)
+@pytest.mark.parametrize(
+    ("shared", "rungs"),
+    [
+        ({"evaluations": 8, "curve_points": 40}, (400, 1000, 2000, 4000)),
+        ({"evaluations": 4, "curve_points": 40}, (400, 1000, 2000, 4000)),
+        ({"evaluations": 2, "curve_points": 4}, (2000, 4000)),  # no earlier point of the curve
+        ({"evaluations": 1, "curve_points": 1}, ()),
+        ({"evaluations": 1, "curve_points": 2, "rungs": ()}, ()),
+    ],
+)
+def test_rungs_are_evaluations(sweep: Sweep, shared: dict[str, Any], rungs: tuple[int, ...]) -> None:
+    """At the first point of the curve at or after each share; beside the even ones, so that no evaluation and no checkpoint is lost."""
+    shared = dict(shared)
+    prune = shared.pop("rungs", None) is None
+    found = sweep.model_copy(update={"shared": sweep.shared | {"pictures": 8000} | shared, "prune": prune})
+    assert sweep_rungs(found) == rungs
+    points = found.trial({"task": "hybrid", "learning_rate": 1e-3}, seed=0, threads=1).evaluation_points()
+    assert points == tuple(sorted({*rungs, *(8000 * k // shared["evaluations"] for k in range(1, shared["evaluations"] + 1))}))
 
 
 def test_optunas_own_pruner_forgets_a_decision(tmp_path: Path) -> None:
@@ -122,25 +139,11 @@ def test_optunas_own_pruner_forgets_a_decision(tmp_path: Path) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int, cut: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every write of the store is a place to die. One after another, the sweep ends as if it had been left alone. A power cut also takes from the
-    journal what was not synced; the other files are on the disk once they are written. Were more of it taken, the sweep would be another."""
-    run(undisturbed := TrialStore(SweepFolder(tmp_path / "undisturbed"), sweep))
+    journal what was not synced; the other files are on the disk once they are written. Were more of it taken, the sweep would be another, and is
+    refused."""
+    run(undisturbed := TrialStore(SweepFolder(tmp_path / "undisturbed"), sweep), steps=ALL_STEPS)
     dice = random.Random(seed)
-    countdown = 0
-
-    def dying(function: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **named: Any) -> Any:
-            nonlocal countdown
-            countdown -= 1
-            if countdown == 0:
-                raise Killed
-            found = function(*arguments, **named)
-            countdown -= 1
-            if countdown == 0:
-                raise Killed
-            return found
-
-        return call
-
+    dying = Dying()
     journal, synced = tmp_path / "killed" / "study.journal", [0, 0]  # its size at the last two syncs
 
     def sync(self: Journal) -> None:
@@ -149,20 +152,23 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
     monkeypatch.setattr(Journal, "append_logs", dying(Journal.append_logs))
     monkeypatch.setattr(Journal, "sync", dying(sync))
     monkeypatch.setattr(Record, "write", dying(Record.write))
-    monkeypatch.setattr(TrialStore, "_append", dying(TrialStore._append))
-    kills, lost, steps = 0, 0, {}
+    monkeypatch.setattr(Curves, "append", dying(Curves.append))
+    kills, lost, steps, refused = 0, 0, {}, ""
     for _ in range(200):
-        countdown = dice.randint(1, 40)
+        dying.left = dice.randint(1, 40)
         try:
             store = TrialStore(SweepFolder(tmp_path / "killed"), sweep)
             # A trial that is resumed sends its last report again, then goes on.
             while (assignment := store.ask()) is not None:
                 first = steps.get(assignment.key, 0)
-                for k in range(max(0, first - 1), len(STEPS)):
+                for k in range(max(0, first - 1), len(ALL_STEPS)):
                     steps[assignment.key] = k + 1
-                    if not store.report(assignment.key, message(assignment, STEPS[k])):
+                    if not store.report(assignment.key, message(assignment, ALL_STEPS[k], ALL_STEPS)):
                         break
-            countdown = -1
+            dying.left = None
+            break
+        except SweepError as error:
+            refused = str(error)
             break
         except Killed:
             kills += 1
@@ -171,14 +177,80 @@ def test_killed_between_any_two_entries(sweep: Sweep, tmp_path: Path, seed: int,
                 lost += journal.stat().st_size > size
                 os.truncate(journal, size)
                 synced[:] = [size, size]
-    assert kills > 10
+    assert kills > 10 or refused
+    if cut == "too much":
+        assert lost > 0
+        assert refused
+        return
+    assert not refused
     assert (lost > 3) is (cut != "nothing")
     store = TrialStore(SweepFolder(tmp_path / "killed"), sweep)
     assert store.ask() is None
-    assert (facts(store) == facts(undisturbed)) is (cut != "too much")
-    for key in (f"{n:04d}" for n in range(12 * (cut != "too much"))):
+    assert facts(store) == facts(undisturbed)
+    for key in (f"{n:04d}" for n in range(12)):
         curves = [(root / "trials" / key / "points.jsonl").read_text() for root in (tmp_path / "killed", tmp_path / "undisturbed")]
         assert curves[0] == curves[1]
+
+
+def spent(store: TrialStore) -> int:
+    return sum(TrialOutcome.read(path).pictures for path in store.folder.path.glob("trials/0*/outcome.json"))
+
+
+def test_no_trial_is_begun_once_the_pictures_are_spent(sweep: Sweep, tmp_path: Path) -> None:
+    budget = sweep.model_copy(update={"paper": False, "trials": 60, "pictures": 2500})
+    store = TrialStore(SweepFolder(tmp_path / "s"), budget)
+    ran = run(store, steps=ALL_STEPS)
+    assert 1 < len(ran) < 60
+    last = TrialOutcome.read(store.folder.trial(ran[-1]).outcome).pictures
+    assert spent(store) - last < 2500 <= spent(store)
+    assert store.counts()["remaining"] == 0
+    assert store.choice.over
+    ended = store.searched.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    assert spent(store) == sum(max(trial.intermediate_values) for trial in ended)
+    about = WrittenSweep(tmp_path / "said", definition=budget.definition(), trials=60, pictures=2500).folder.read_definition()
+    assert choice_in(about, read_trials(store.folder)).over
+    assert left_of_search(read_trials(store.folder), 60, 2500) == 0
+    assert left_of_search(read_trials(store.folder), 60, None) == 60 - len(ran)  # control
+    assert run(TrialStore(store.folder, budget), steps=ALL_STEPS) == []
+    more = run(TrialStore(store.folder, budget.model_copy(update={"pictures": 4000})), steps=ALL_STEPS)
+    assert more[0] == f"{len(ran):04d}"
+
+
+def test_a_trial_under_way_when_the_pictures_are_spent_is_ended(sweep: Sweep, tmp_path: Path) -> None:
+    budget = sweep.model_copy(update={"paper": False, "trials": 60, "pictures": 1000, "prune": False})
+    store = TrialStore(SweepFolder(tmp_path), budget, concurrent=2)
+    first, second = store.ask(), store.ask()
+    assert first is not None
+    assert second is not None
+    store.report(first.key, message(first, STEPS[-1]))
+    assert store.ask() is None
+    assert (store.counts()["remaining"], store.choice.over) == (1, False)
+    store.report(second.key, TrialReport(step=600, status="diverged", error="nan"))
+    assert (store.counts()["remaining"], spent(store)) == (0, 1600)  # where it diverged, between two evaluations
+
+
+@pytest.mark.parametrize("budget", [None, 3000])
+def test_killed_a_sweep_with_what_is_typical_draws_the_same(
+    sweep: Sweep, tmp_path: Path, budget: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = sweep.space.model_copy(update={"learning_rate": LogUniform(1e-5, 1e-1, typical=1e-3), "head_multiplier": LogUniform(1, 100, typical=20)})
+    typical = sweep.model_copy(update={"space": space, "paper": False, "startup_per_task": 3, "pictures": budget})
+    run(undisturbed := TrialStore(SweepFolder(tmp_path / "undisturbed"), typical), steps=ALL_STEPS)
+    dying, dice, kills = Dying(), random.Random(0), 0
+    monkeypatch.setattr(Journal, "append_logs", dying(Journal.append_logs))
+    monkeypatch.setattr(Record, "write", dying(Record.write))
+    while True:
+        dying.left = dice.randint(1, 30)
+        try:
+            run(TrialStore(SweepFolder(tmp_path / "killed"), typical), steps=ALL_STEPS)
+            break
+        except Killed:
+            kills += 1
+    dying.left = None
+    assert kills > 5
+    assert facts(TrialStore(SweepFolder(tmp_path / "killed"), typical)) == facts(undisturbed)
+    ended = len(undisturbed.searched.get_trials())
+    assert ended == 12 if budget is None else 1 < ended < 12
 
 
 def test_a_torn_journal_and_a_dead_lock(sweep: Sweep, tmp_path: Path) -> None:
@@ -213,27 +285,6 @@ def test_diverged_and_failed(sweep: Sweep, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "trials" / "0001" / "outcome.json").read_text())["error"] == "Traceback ..."
 
 
-def test_a_lost_worker_costs_nothing_three_times(sweep: Sweep, tmp_path: Path) -> None:
-    store = TrialStore(SweepFolder(tmp_path), sweep.model_copy(update={"paper": False, "trials": 1}))
-    handed = []
-    for death in range(4):
-        assignment = store.ask()
-        assert assignment is not None
-        handed.append((assignment.key, assignment.config))
-        assert store.ask() is None  # it is under way, nothing else remains
-        assert store.under_way == 1
-        store.report(assignment.key, message(assignment, STEPS[0]))
-        assert store.worker_died(assignment.key) is (death == 3)
-    assert len(set(handed)) == 1  # the same trial with the same settings
-    assert store.searched.get_trials()[0].state == TrialState.FAIL
-    outcome = json.loads((tmp_path / "trials" / "0000" / "outcome.json").read_text())
-    assert outcome["error"] == "its worker died 4 times; see the Ray log of the node"
-    assert store.worker_died("0000") is False  # a worker that dies after its trial ended changes nothing
-    made_up = store.ask()
-    assert made_up is not None
-    assert made_up.key == "0001"
-
-
 def test_what_fails_every_trial_ends_the_run(sweep: Sweep, tmp_path: Path) -> None:
     store = TrialStore(SweepFolder(tmp_path), sweep)
     ran = []
@@ -241,7 +292,7 @@ def test_what_fails_every_trial_ends_the_run(sweep: Sweep, tmp_path: Path) -> No
         ran.append(assignment.key)
         store.report(assignment.key, TrialReport(step=0, status="failed", objective=None, error="no such weights"))
     assert len(ran) == 3
-    assert store.stop_reason == "no such weights"
+    assert store.stop_reason == "3 trials in a row failed; the last one:\nno such weights"
     assert TrialStore(SweepFolder(tmp_path), sweep).ask() is not None  # started again, it tries again
 
 

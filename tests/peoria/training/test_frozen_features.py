@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from peoria.baselines.image import trunk_features
 from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset, SplitData
-from peoria.errors import WeightsError
+from peoria.errors import SweepError, WeightsError
 from peoria.records.folder import TrialFolder
 from peoria.stats.metrics import spearman
 from peoria.training import frozen_features as module
@@ -122,3 +122,35 @@ def test_without_room_the_baseline_goes_on_and_a_frozen_trial_says_what_is_missi
     size = 2 * 2 * 64 * len(here.train)
     with pytest.raises(NoRoomError, match=rf"\.f16: {size:,} bytes are needed for features; \d+ bytes are free"):
         list(train(frozen_config(weights), tight, TrialFolder(tmp_path / "t")))
+
+
+def test_a_gpu_runs_the_trunk_and_a_cpu_trains_the_head(here: Dataset, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is pretended. Features are brought there for, once; the trial says of which they are, and goes on with those alone."""
+    ran: list[str] = []
+
+    def compute(trunk: FrozenTrunk, split: SplitData, crops: int, out: np.ndarray) -> None:
+        ran.append(trunk.device.type)
+        out[:] = np.random.default_rng(0).standard_normal(out.shape)
+
+    def pretended(wanted: str) -> torch.device:
+        return torch.device("cuda" if wanted == "auto" else wanted)
+
+    config, folder = frozen_config(weights), TrialFolder(tmp_path / "t")
+    monkeypatch.setattr(module, "_compute", compute)
+    with monkeypatch.context() as patched:
+        patched.setattr("peoria.models.pick_device", pretended)
+        patched.setattr(module, "move", lambda *_: None)
+        running = train(config, here, folder)
+        next(running)
+        running.close()  # type: ignore[attr-defined]
+        assert ran == ["cuda", "cuda"]  # train's and val's
+        assert list(train(config, here, folder))[-1].status == "done"
+        assert ran == ["cuda", "cuda"]
+        assert {name: load_model(folder)[1].precision[name] for name in ("device", "features")} == {"device": "cpu", "features": "cuda"}
+        on_gpu = train(config, here, other := TrialFolder(tmp_path / "other"))
+        next(on_gpu)
+        on_gpu.close()  # type: ignore[attr-defined]
+    with pytest.raises(SweepError, match="features: 'cuda' before, None now"):
+        next(train(config, here, other))
+    next(train(config, here, TrialFolder(tmp_path / "cpu")))  # the control: of the CPU they are others
+    assert ran == ["cuda", "cuda", "cpu", "cpu"]

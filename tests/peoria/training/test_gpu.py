@@ -1,12 +1,14 @@
 """A GPU that trials share. What needs one is marked; the rest is the logic around it, with torch's answers put in."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.gpu import rounds
+from benchmarks.gpu import KINDS, rounds, whole_trial
+from benchmarks.rounds import ROOT, python_path
 from peoria.data.batches import Batches
 from peoria.data.dataset import Dataset
 from peoria.data.images import CROP_PX, ArrayPictures
@@ -15,30 +17,43 @@ from peoria.data.targets import counts
 from peoria.models import build, to_device
 from peoria.models.precision import FLOAT32_ON_CUDA
 from peoria.records.folder import TrialFolder
+from peoria.sweep.resources import trials_on_gpus
 from peoria.tasks import get_task
 from peoria.training.evaluate import forward_all
-from peoria.training.gpu import breaks_process, cap_memory, memory_text, release_memory
+from peoria.training.gpu import CONTEXT_BYTES, breaks_process, cap_memory, memory_text, release_memory, share_bytes
 from peoria.training.loop import train
 from peoria.training.messages import TrialReport, TrialSpec
 from peoria.training.optim import make_optimizer
 from peoria.training.steps import make_steps
 from peoria.training.trial import run_trial
+from tests.helpers.cuda import no_waiting, only_gpu
 from tests.helpers.small import trial_config
 
 gpu = pytest.mark.gpu
 CUDA = torch.device("cuda")
 
 
-@pytest.mark.parametrize(("share", "capped"), [(0.25, [0.25]), (1.0, []), (2.0, []), (0.0, [])])
+@pytest.mark.parametrize(("share", "capped"), [(0.25, [0.25 * (80 - 5 * 0.718) / 80]), (0.3, [0.3 * (80 - 4 * 0.718) / 80]), (1.0, []), (0.0, [])])
 def test_only_a_part_of_a_gpu_is_capped(share: float, capped: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what contexts leave: that of the baselines, and one of each trial, which torch does not count."""
     found: list[float] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 80_000_000_000))
     monkeypatch.setattr(torch.cuda, "set_per_process_memory_fraction", found.append)
     cap_memory(share)
-    assert found == capped
+    assert found == pytest.approx(capped)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     cap_memory(0.5)
-    assert found == capped
+    assert found == pytest.approx(capped)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.15, 0.25, 0.3, 0.33, 0.5, 0.7])
+def test_shares_and_contexts_add_up_to_what_there_is(share: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    total = 24_000_000_000
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, total))
+    beside = trials_on_gpus(share, 1)
+    assert beside * (share_bytes(share) + CONTEXT_BYTES) + CONTEXT_BYTES <= total
+    assert beside * (share * total + CONTEXT_BYTES) + CONTEXT_BYTES > total or beside * share < 0.95  # the control: the share of all of it
 
 
 @pytest.mark.parametrize(
@@ -75,21 +90,62 @@ def test_a_trial_that_runs_out_says_what_to_do(dataset: Dataset, tmp_path: Path,
     assert (run("good")[-1].status, called) == ("done", [])
     monkeypatch.setattr("peoria.training.trial.train", full)
     (last,) = run("full")
-    assert (last.status, called) == ("failed", ["broken"])
+    assert (last.status, called) == ("infeasible", ["broken"])
     assert "Tried to allocate 2.00 GiB" in str(last.error)
     assert str(last.error).splitlines()[-1] == "GPU memory: 0.25 of a GPU is not enough; a smaller batch_size, or a larger --gpus-per-trial"
 
 
-def test_the_benchmark_runs_without_a_gpu(planted_shards: Path, home: Path) -> None:
+def test_the_benchmark_runs_without_a_gpu(planted_shards: Path, home: Path, tmp_path: Path) -> None:
     """All of it but the GPU: what it computes, not how fast."""
-    for kind in ("fed", "resident"):
-        run = rounds(str(planted_shards), str(home / "cache"), kind, net="tiny", batch_size=16, num_batches=4, device="cpu")
+    losses = {}
+    for kind in KINDS:
+        run = rounds(str(planted_shards), str(home / "cache"), kind, net="tiny", batch_size=2, seconds=1e-3, device="cpu")
         num, told = run()
-        assert num == 64
+        assert num == 50
         assert told["rate"] > 0
-        assert 0 <= told["waiting"] < 1
-        assert np.isfinite(told["loss"])
+        losses[kind] = told["loss"]
+    assert losses["fed"] == losses["cut"]
+    assert losses["step"] == losses["one_by_one"] != losses["fed"]
+    num, told = whole_trial(str(planted_shards), str(home / "cache"), str(tmp_path), net="tiny", pictures=2000, device="cpu")()
+    assert (num, told["rate"] > 0) == (2000, True)
     torch.set_num_threads(1)
+
+
+def test_candidates_see_what_their_caller_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    assert python_path() == f"{ROOT}{os.pathsep}/elsewhere"
+    monkeypatch.delenv("PYTHONPATH")
+    assert python_path() == str(ROOT)
+
+
+@pytest.mark.parametrize(
+    ("markers", "found"),
+    [("gpu", True), ("gpu and not slow", True), ("", False), ("not slow", False), ("not slow and not gpu", False), ("slow", False)],
+)
+def test_only_tests_that_need_a_gpu_see_one(markers: str, found: bool) -> None:
+    assert only_gpu(markers) is found
+
+
+def test_other_tests_see_none(request: pytest.FixtureRequest) -> None:
+    assert only_gpu(request.config.option.markexpr) or not torch.cuda.is_available()
+
+
+def test_waiting_for_the_device_is_allowed_again_after_the_test(request: pytest.FixtureRequest) -> None:
+    """Torch has the mode without a GPU too; it warns, which raises here, and stays in the mode."""
+    mode = torch._C._cuda_get_sync_debug_mode
+    request.addfinalizer(lambda: torch.set_warn_always(False))
+    torch.set_warn_always(True)  # else once a process
+    with no_waiting():
+        assert mode() == 2
+    assert mode() == 0
+    with pytest.raises(ZeroDivisionError), no_waiting():
+        raise ZeroDivisionError
+    assert mode() == 0
+    with pytest.raises(UserWarning, match="Synchronization debug mode"):  # the control
+        torch._C._cuda_set_sync_debug_mode(2)
+    assert mode() == 2
+    with no_waiting():
+        pass
 
 
 # -- with a GPU
@@ -134,14 +190,11 @@ def test_training_never_waits_for_the_device(dataset: Dataset) -> None:
         total.add_(loss.detach())
 
     train_on(0)  # cuDNN tries its algorithms
-    torch.cuda.set_sync_debug_mode("error")
-    try:
+    with no_waiting():
         for position in range(16, 320, 16):
             train_on(position)
         with pytest.raises(RuntimeError, match="synchroniz"):  # control: reading the loss is such a wait
             float(total)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
 
 
 @gpu

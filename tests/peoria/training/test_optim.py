@@ -42,6 +42,20 @@ def test_two_steps_follow_caffes_rule_with_every_groups_own_multiples() -> None:
         torch.testing.assert_close(parameter.detach().double(), expected[name], atol=1e-6, rtol=1e-5)
 
 
+def test_its_steps_are_torchs_to_the_bit() -> None:
+    nets, gradients = [normed_net() for _ in range(2)], torch.Generator().manual_seed(1)
+    ours, torchs = (make_optimizer(net, learning_rate=0.1, head_multiplier=20.0, weight_decay=0.3) for net in nets)
+    torchs = torch.optim.SGD(torchs.param_groups, lr=0.1, momentum=0.9, fused=True)
+    for _ in range(5):
+        for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+            one.grad = torch.randn(one.shape, generator=gradients)
+            other.grad = one.grad.clone()
+        ours.step()
+        torchs.step()
+    assert type(ours) is not type(torchs)
+    assert all(torch.equal(one, other) for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True))
+
+
 def test_groups_carry_name_and_multiple_and_a_new_rate_keeps_the_multiples() -> None:
     optimizer = make_optimizer(normed_net(), learning_rate=0.5, head_multiplier=10)
     multiples = {group["name"]: group["lr_multiplier"] for group in optimizer.param_groups}

@@ -31,6 +31,7 @@ from peoria.training.loop import train
 from peoria.training.optim import make_optimizer
 from peoria.training.steps import FineTuning, LinearProbe, Steps, make_steps
 from peoria.verdict.sentences import FROZEN
+from shards.read.openings import OPENINGS
 from tests.helpers.frozen import frozen_config, frozen_net, part_of
 from tests.helpers.small import small_sweep, trial_config
 
@@ -152,7 +153,7 @@ def test_a_frozen_sweep_says_so(dataset: Dataset, weights: Path, tmp_path: Path)
     for trunk in ("frozen", "trained"):
         sweep = small_sweep(Path("x"), shared=small_sweep(Path("x")).shared | {"weights": str(weights), "trunk": trunk})
         plan = make_plan(sweep, dataset.train.labels, dataset.val.labels, concurrent=1, home=tmp_path, pictures="")
-        said[trunk] = render_plan(sweep, plan, control=None, concurrent=1, where="here", remaining=4, finished=0), plan.disk_bytes
+        said[trunk] = render_plan(sweep, plan, on="here", control=None, concurrent=1, where="here", remaining=4, finished=0), plan.disk_bytes
     labels = [trial_label("0007", trial_config(weights="w.pth", trunk=trunk)) for trunk in ("frozen", "trained")]
     assert labels == ["0007 regression lr 3.0e-03 ×5 6 sd, frozen trunk", "0007 regression lr 3.0e-03 ×5 6 sd"]
     words = "trunk       frozen trunk: a linear head on cached features, another experiment than fine-tuning; 2 crops a picture"
@@ -167,8 +168,9 @@ def test_report_and_model_card_say_so_too(planted_shards: Path, weights: Path, t
         shared = small_sweep(planted_shards).shared | {"weights": str(weights), "trunk": trunk}
         sweep = small_sweep(planted_shards, name=trunk, trials=1, shared=shared)
         run_sweep(sweep, RunOptions(home=tmp_path, local=True, tracking="off"), lambda line: None)
+        (planted_shards / OPENINGS).unlink(missing_ok=True)  # its one vault, sealed again
         verdict = report(tmp_path, trunk, tracking="off", say=lambda line: None)
-        export(tmp_path, trunk, tmp_path / "out" / trunk)
+        export(tmp_path, trunk, tmp_path / "out" / trunk, formats=("safetensors",))
         card = (tmp_path / "out" / trunk / "README.md").read_text()
         said[trunk] = [verdict.predictors[0].label.endswith("frozen trunk"), FROZEN in verdict.notes, FROZEN in card]
     assert said == {"frozen": [True] * 3, "trained": [False] * 3}

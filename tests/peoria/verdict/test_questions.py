@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from peoria.records.trials import TrialRecord
+from peoria.records.trials import TrialRecord, read_trials
 from peoria.report.build import report
 from peoria.report.page import render_report
 from peoria.report.question_charts import charts
 from peoria.stats.ceiling import content_ceiling, count_noise, upper_end
-from peoria.stats.combine import on_top_of_context
 from peoria.stats.estimates import Resampling
 from peoria.stats.metrics import expected_best_of, spearman
 from peoria.stats.noise import noise_places
@@ -24,12 +23,12 @@ from peoria.sweep.resources import RunOptions
 from peoria.sweep.run import run_sweep
 from peoria.verdict import questions, scores
 from peoria.verdict.answers import Content
-from peoria.verdict.judged import Judged
+from peoria.verdict.judged import Judged, signature
 from peoria.verdict.values import Model
 from shards.inspection.describe import describe
 from tests.helpers.changed import changed
 from tests.helpers.pages import text_of
-from tests.helpers.report_parts import CUTOFF, SUBSETS, WINNER, of_paper, opened, parts, probe, searched
+from tests.helpers.report_parts import CUTOFF, SWEEP, WINNER, of_paper, on_parts, opened, parts, probe, searched
 from tests.helpers.small import small_sweep
 from tests.helpers.worlds import world
 
@@ -46,7 +45,7 @@ def simulated(asked: bool = True, **how: Any) -> Sweep:
     trials: list[TrialRecord] = [searched(rng, number) for number in range(24)]
     trials += [of_paper(rng, "regression")]
     trials += [probe(rng, f"seed-{k}", f"again, seed {k}", seed=k) for k in (1, 2, 3)]
-    trials += [probe(rng, subset.replace(":", "-"), f"on {subset}", subset=subset) for subset in SUBSETS if asked]
+    trials += on_parts(rng) if asked else []
     return opened(rng, predictors, labels, 3, trials), trials
 
 
@@ -55,7 +54,7 @@ def asked(sweep: Sweep, **changed: Any) -> Any:
     scored, trials = sweep
     scored = replace(scored, **changed)
     with mock.patch.object(questions, "Resampling", return_value=FEW):
-        return questions.answer(scored, Judged.of(trials), trials)
+        return questions.answer(scored, Judged.of(SWEEP, trials), trials)
 
 
 def numbers(found: Model, of: Any) -> bool:
@@ -81,7 +80,7 @@ def test_noise_lies_where_it_was_put() -> None:
     assert found.num == 100
     assert asdict(found.places) == pytest.approx({"q05": 0.25, "q50": 0.25, "q95": 0.90})
     shipped = column(simulated()[0], SHIPPED)
-    for share, said in ((0.1, "knows that noise is not popular"), (0.8, "does not know that noise is unpopular")):
+    for share, said in ((0.1, "it ranks in the lower half"), (0.8, "it ranks in the upper half")):
         found = asked(simulated(), noise=np.full(50, np.quantile(shipped, share))).noise
         assert found.places.q50 == pytest.approx(share, abs=1e-3)
         assert said in found.statement
@@ -104,24 +103,60 @@ def test_the_winners_curse_is_told_of_the_winner_itself() -> None:
         assert found.curve[n - 1] == pytest.approx(simulation, abs=0.003)
 
 
+def trained_on(sweep: Sweep, start: str) -> dict[str, np.ndarray]:
+    """By key, the scores of trainings on the parts of train whose names start so."""
+    scored, trials = sweep
+    return {trial.key: scored.subsets[trial.key].score for trial in trials if (trial.config.subset or "").startswith(start)}
+
+
+def exchanged(sweep: Sweep, scores_of: dict[str, np.ndarray]) -> Any:
+    """The answers, after these trainings scored so."""
+    kept = sweep[0].subsets
+    return asked(sweep, subsets=kept | {key: replace(kept[key], score=score) for key, score in scores_of.items()})
+
+
 def test_the_learning_curve_goes_through_what_was_measured() -> None:
-    scored, trials = simulated()
+    scored, _ = simulated()
     found = asked(simulated()).learning_curve
     views = scored.labels.views
-    parts_of = {trial.config.subset: scored.subsets[trial.key].score for trial in trials if (trial.config.subset or "").startswith("owners")}
     shares = [0.125, 0.25, 0.5]
     assert [point.fraction for point in found.points] == [*shares, 1.0]
     assert [point.num_pictures for point in found.points] == [1050, 2100, 4200, 8400]
     assert [point.num_owners for point in found.points] == [350, 700, 1400, 2800]
-    expected = [spearman(parts_of[f"owners:{share:g}"], views) for share in shares]
-    expected.append(float(np.mean([spearman(row, views) for row in column(scored, RECIPE)])))
-    assert [point.rho.value for point in found.points] == [near(value) for value in expected]
-    assert found.still_rising
-    key = next(trial.key for trial in trials if trial.config.subset == "owners:0.5")
-    as_good = replace(scored.subsets[key], score=column(scored, RECIPE)[0])
-    level = asked(simulated(), subsets=scored.subsets | {key: as_good}).learning_curve
-    assert not level.still_rising  # control: half of the owners are as good as all
+    assert [point.num_trainings for point in found.points] == [1, 1, 3, 3]
+    expected = [np.mean([spearman(row, views) for row in trained_on(simulated(), f"owners:{share:g}").values()]) for share in shares]
+    expected.append(np.mean([spearman(row, views) for row in column(scored, RECIPE)]))
+    assert [point.rho.value for point in found.points] == [near(float(value)) for value in expected]
+    assert found.last_doubling.value == near(float(expected[-1] - expected[-2]))
+    assert found.answer == "rising"
     assert asked(simulated(asked=False)).learning_curve is None
+
+
+def test_half_of_the_owners_is_worse_for_sure_where_every_training_on_it_is() -> None:
+    """With trainings that differ as much as half and whole do nothing is claimed; one lucky training a side would have been."""
+    scored, _ = simulated()
+    recipe, half = column(scored, RECIPE), list(trained_on(simulated(), "owners:0.5"))
+    level = exchanged(simulated(), dict(zip(half, recipe, strict=True))).learning_curve
+    assert level.answer in ("negligible", "undecided")  # half of the owners are as good as all
+    worst = recipe[0] + 3 * np.random.default_rng(0).normal(size=len(recipe[0]))
+    found = exchanged(simulated(), dict(zip(half, [worst, recipe[1], recipe[2]], strict=True))).learning_curve
+    assert found.answer == "undecided"
+    unlucky = exchanged(simulated(), dict.fromkeys(half, worst)).learning_curve
+    assert unlucky.answer == "rising"  # control: were that training all that is known of half
+
+
+def test_a_training_that_diverged_ranks_nothing() -> None:
+    """Left out, a side would be judged by the seeds that went well; and one that was trained once has no point."""
+    scored, trials = simulated()
+    half, quarter = list(trained_on(simulated(), "owners:0.5")), list(trained_on(simulated(), "owners:0.25"))
+    ended = [replace(one, status="diverged") if one.key in (half[1], quarter[0]) else one for one in trials]
+    assert half[1] in Judged.of(SWEEP, ended).keys
+    kept = scored.subsets[half[1]]
+    changed = replace(scored, subsets=scored.subsets | {half[1]: replace(kept, score=np.zeros_like(kept.score))})
+    found = asked((changed, ended)).learning_curve
+    assert [(point.fraction, point.num_trainings) for point in found.points] == [(0.125, 1), (0.5, 3), (1.0, 3)]
+    before = asked(simulated()).learning_curve
+    assert found.points[1].rho.value < 0.8 * before.points[2].rho.value
 
 
 def test_a_leak_is_found_where_there_is_one() -> None:
@@ -141,26 +176,38 @@ def test_a_leak_is_found_where_there_is_one() -> None:
 
 
 def test_a_model_of_the_past_that_is_worse_is_told_so() -> None:
-    scored, trials = simulated()
-    key = next(trial.key for trial in trials if (trial.config.subset or "").startswith("before"))
+    scored, _ = simulated()
     dates, views, recipe = scored.labels.uploaded_at, scored.labels.views, column(scored, RECIPE)
     assert dates is not None
     rows = dates >= np.datetime64(CUTOFF)
     found = asked(simulated()).time
-    assert (found.cutoff, found.num_pictures) == (CUTOFF, rows.sum())
+    assert (found.cutoff, found.num_pictures, found.num_trainings) == (CUTOFF, rows.sum(), 3)
     assert 0 < rows.sum() < len(rows)
     assert found.num_owners == len(set(scored.labels.owners[rows]))
-    past, whole = spearman(scored.subsets[key].score[rows], views[rows]), np.mean([spearman(row[rows], views[rows]) for row in recipe])
-    assert (found.past.value, found.all.value) == (near(past), near(float(whole)))
-    assert found.difference.value == near(float(past - whole))
-    assert found.difference.high < 0
-    assert "does worse on later pictures" in found.statement
-    before_only = np.where(rows, recipe[0], -recipe[0])  # control: what it makes of earlier pictures does not count
-    as_good = asked(simulated(), subsets=scored.subsets | {key: replace(scored.subsets[key], score=before_only)}).time
-    assert as_good.difference.low < 0 < as_good.difference.high
-    assert "no evidence of doing worse" in as_good.statement
+    past, control = (trained_on(simulated(), kind) for kind in ("before", "matched"))
+    sides = (past.values(), control.values(), recipe)
+    expected = [float(np.mean([spearman(row[rows], views[rows]) for row in side])) for side in sides]
+    assert [found.past.value, found.control.value, found.all.value] == [near(value) for value in expected]
+    assert found.difference.value == near(expected[0] - expected[1])
+    assert found.answer == "worse"
+    assert "does worse on later pictures: " in found.statement
     assert asked(simulated(dates_known=False)).time is None
     assert asked(simulated(asked=False)).time is None
+
+
+def test_the_past_is_held_against_its_control_alone() -> None:
+    scored, trials = simulated()
+    dates, recipe = scored.labels.uploaded_at, column(scored, RECIPE)
+    assert dates is not None
+    rows = dates >= np.datetime64(CUTOFF)
+    past, control = (trained_on(simulated(), kind) for kind in ("before", "matched"))
+    as_bad = exchanged(simulated(), dict(zip(control, past.values(), strict=True))).time
+    assert as_bad.past.value < as_bad.all.value - 0.05  # worse than all of train, and so is as much of any time
+    assert as_bad.answer in ("negligible", "undecided")
+    before_only = {key: np.where(rows, score, -recipe[0]) for key, score in zip(past, control.values(), strict=True)}
+    assert exchanged(simulated(), before_only).time.answer in ("negligible", "undecided")  # what it makes of earlier pictures does not count
+    without = [one for one in trials if one.key not in control]
+    assert asked((scored, without)).time is None  # a sweep of before the control
 
 
 def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
@@ -170,13 +217,10 @@ def test_what_is_asked_of_the_network_as_shipped_is_asked_of_no_other() -> None:
 
     def expected(score: np.ndarray) -> dict[str, Any]:
         assert labels.uploaded_at is not None
-        val, context = scored.context_on_val, column(scored, "context")
-        assert val is not None
         return {
             "upper_end": upper_end(score, labels.views, scored.clusters, FEW),
             "within_months": within_months(score, labels.views, labels.uploaded_at, scored.clusters, FEW),
             "calibration": calibration(score, rankdata(labels.views) / len(labels), scored.clusters, FEW),
-            "on_top_of_context": on_top_of_context(val.image, val.context, val.views, score, context, labels.views, scored.clusters, FEW),
         }
 
     for name, value in expected(shipped).items():
@@ -192,9 +236,6 @@ def test_what_the_labels_lack_is_not_answered() -> None:
     assert found.within_months is None
     assert found.count_noise.views is not None
     assert found.count_noise.favorites is None
-    scored, trials = simulated()
-    without = replace(scored, predictors={name: of for name, of in scored.predictors.items() if name != "context"})
-    assert asked((without, trials)).on_top_of_context is None
 
 
 def copies(num: int = 300, *, content: float, owner: float = 0.0) -> scores.CopyPairs:
@@ -278,3 +319,23 @@ def test_a_report_asks_copies_unless_counts_were_handed_out_anew(planted_shards:
             assert {name: group.num_pairs for name, group in found} == kept
         else:
             assert found is None
+
+
+@pytest.mark.slow
+def test_a_sweep_trains_both_sides_of_a_claim_as_often_and_on_as_much(planted_shards: Path, tmp_path: Path) -> None:
+    shared = small_sweep(planted_shards).shared | {"pictures": 48, "batch_size": 16, "evaluations": 1, "curve_points": 1}
+    sweep = small_sweep(planted_shards, trials=1, seeds=3, questions=("learning-curve", "time"), shared=shared)
+    folder = run_sweep(sweep, RunOptions(home=tmp_path, local=True, tracking="off"), lambda line: None).folder
+    verdict = report(tmp_path, folder.name, tracking="off", say=lambda line: None)
+    found = verdict.questions.learning_curve
+    assert found is not None
+    assert [point.num_trainings for point in found.points] == [1, 1, 3, 3]
+    trials = read_trials(folder)
+    scored = scores.TestScores.read(folder, signature(folder.read_definition(), Judged.of(folder.read_definition(), trials)))
+    assert scored is not None
+    sizes = {kind: [of.size.num_pictures for key, of in scored.subsets.items() if kind in key] for kind in ("before", "matched")}
+    assert len(sizes["before"]) == len(sizes["matched"]) == 3
+    assert len({*sizes["before"], *sizes["matched"]}) == 1  # as many pictures on both sides
+    assert sizes["before"][0] < scored.train.num_pictures
+    drawn = [scored.subsets[key].score for key in scored.subsets if "matched" in key]
+    assert not np.array_equal(drawn[0], drawn[1])

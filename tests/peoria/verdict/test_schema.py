@@ -43,8 +43,8 @@ def test_numbers_have_six_decimals_and_no_negative_zero() -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"format_version": 2}, "format_version 2; 1 is read here"),
-        ({"format_version": None}, "format_version None; 1 is read here"),
+        ({"format_version": 1}, "format_version 1; 2 is read here"),
+        ({"format_version": None}, "format_version None; 2 is read here"),
         ({"mood": "sunny"}, "mood: Extra inputs are not permitted; what `peoria report` wrote is read here"),
         ({"test": {}}, "test.num_pictures: Field required; what `peoria report` wrote is read here"),
     ],
@@ -60,7 +60,7 @@ def test_a_verdict_without_a_version_is_refused(path: Path) -> None:
     found = json.loads(path.read_bytes())
     del found["format_version"]
     path.write_text(json.dumps(found))
-    with pytest.raises(ReportError, match="format_version 0; 1 is read here"):
+    with pytest.raises(ReportError, match="format_version 0; 2 is read here"):
         Verdict.read(path)
     path.write_text("{")
     with pytest.raises(ReportError, match="not JSON"):

@@ -68,7 +68,9 @@ def test_a_cache_of_the_wrong_size_is_built_again(packed_once: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("change", [{"source": "0" * 64}, {"dtype": "<u2"}, None])
-def test_a_cache_that_its_sidecar_does_not_vouch_for_is_built_again(packed_once: Path, tmp_path: Path, change: dict[str, str] | None) -> None:
+def test_a_cache_that_its_sidecar_does_not_vouch_for_is_built_again(
+    packed_once: Path, tmp_path: Path, change: dict[str, str] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shard_set = ShardSet(packed_once)
     expected = decoded(shard_set, "train", tmp_path).copy()
     path = next(tmp_path.glob("*-train.u8"))
@@ -77,7 +79,9 @@ def test_a_cache_that_its_sidecar_does_not_vouch_for_is_built_again(packed_once:
     assert said["num"] == len(expected)
     assert said["source"].startswith(path.name[:16])
     path.write_bytes(b"\1" * expected.nbytes)
-    assert (decoded(shard_set, "train", tmp_path) == 1).all()  # control: the size is right, and nobody hashes it again
+    with monkeypatch.context() as patch:
+        patch.setattr("shards.cache.mapped.damage", lambda *_, **__: "")
+        assert (decoded(shard_set, "train", tmp_path) == 1).all()  # control: the size is right, and nobody hashes it
     if change is None:
         sidecar_path(path).unlink()
     else:
@@ -164,11 +168,11 @@ def test_a_killed_build_leaves_no_cache_and_is_made_good(packed_once: Path, tmp_
 def test_the_least_recently_used_makes_room(tmp_path: Path) -> None:
     first, second, third = (_numbers(tmp_path / name, 1000) for name in ("first.f4", "second.f4", "third.f4"))
     for age_s, built in ((100, first), (300, second), (200, third)):
-        os.utime(tmp_path / built, (time.time() - age_s,) * 2)
+        os.utime(sidecar_path(tmp_path / built), (time.time() - age_s,) * 2)
     _numbers(tmp_path / "first.f4", 1000)  # opened again, and so the last to go
     _numbers(tmp_path / "fourth.f4", 1000, budget_bytes=3 * 4000)
     assert _files(tmp_path) == {"first.f4", "third.f4", "fourth.f4"}
-    os.utime(tmp_path / "fourth.f4", (time.time() - 50,) * 2)
+    os.utime(sidecar_path(tmp_path / "fourth.f4"), (time.time() - 50,) * 2)
     _numbers(tmp_path / "fifth.f4", 2000, budget_bytes=3 * 4000)
     assert _files(tmp_path) == {"first.f4", "fifth.f4"}  # as many as are needed go, and no more
     assert not sidecar_path(tmp_path / "second.f4").exists()
@@ -223,6 +227,13 @@ def test_a_tenth_of_the_disk_stays_free_where_no_budget_was_given(tmp_path: Path
     _numbers(tmp_path / "new.f4", 750)
 
 
+def test_of_a_large_disk_no_more_stays_free_than_others_could_want(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: type("Usage", (), {"free": 5_000_003_000, "total": 250_000_000_000}))
+    with pytest.raises(NoRoomError, match="3,004 bytes are needed for the numbers; 3,000 bytes are free"):
+        _numbers(tmp_path / "new.f4", 751)
+    _numbers(tmp_path / "new.f4", 750)
+
+
 def test_a_file_removed_while_it_was_waited_for_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between opening a file and locking it, another process may remove it: its bytes are there, but nobody else will find them."""
     from shards.cache import files as files_module
@@ -260,6 +271,16 @@ def test_the_outlook_changes_nothing_and_is_what_happens(packed_once: Path, tmp_
     decoded(shard_set, "train", tmp_path, budget_bytes=train + val)
     assert fits(train + val) == [(True, True), (True, False)]
     assert fits(0) == [(True, True), (False, False)]
+
+
+def test_a_copy_of_an_older_version_makes_room_for_its_successor(packed_once: Path, tmp_path: Path) -> None:
+    shard_set = ShardSet(packed_once)
+    num_bytes = decoded(shard_set, "train", tmp_path).nbytes
+    sidecar = sidecar_path(next(tmp_path.glob("*-train.u8")))
+    assert [(split.fits, split.there) for split in forecast(shard_set, ["train"], tmp_path, num_bytes)] == [(True, True)]
+    sidecar.write_text(json.dumps({name: value for name, value in json.loads(sidecar.read_text()).items() if name != "sha256"}))
+    assert [(split.fits, split.there) for split in forecast(shard_set, ["train"], tmp_path, num_bytes)] == [(True, False)]
+    assert (decoded(shard_set, "train", tmp_path, budget_bytes=num_bytes) == _direct(shard_set, "train")).all()
 
 
 def _numbers(path: Path, num: int, budget_bytes: int | None = None) -> str:

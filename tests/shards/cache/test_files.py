@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from shards.cache.decoded import decoded
-from shards.cache.files import cached_files, clear, render
+from shards.cache.files import cached_files, clear, render, sidecar_path
 from shards.cache.mapped import built_once
 from shards.errors import ShardsError
 from shards.read.shard_set import ShardSet
@@ -71,7 +71,7 @@ def test_the_list_says_what_each_file_is(packed_once: Path, tmp_path: Path) -> N
     shard_set = ShardSet(packed_once)
     train = decoded(shard_set, "train", tmp_path)
     numbers(tmp_path / "abcdef.f4", 1234)
-    os.utime(tmp_path / "abcdef.f4", (86400 * 365.25 * 30, 86400 * 365.25 * 30))
+    os.utime(sidecar_path(tmp_path / "abcdef.f4"), (86400 * 365.25 * 30, 86400 * 365.25 * 30))
     (tmp_path / ".b.f4.xyz.copy.tmp").write_bytes(b"")
     lines = render(tmp_path, cached_files(tmp_path)).splitlines()
     digest = next(tmp_path.glob("*-train.u8")).name[:16]

@@ -15,7 +15,9 @@ from shards.errors import DamagedShardError, ShardsError, TestSplitClosedError
 from shards.inspection.count_tables import CountSummary, CountTables
 from shards.inspection.describe import describe, near_duplicates, render_text, write_description
 from shards.inspection.histograms import ViewsHistogram, draw
-from shards.manifest import Manifest
+from shards.manifest import Manifest, sealed
+from shards.pack.judged import warnings_of
+from shards.pack.kept import Kept
 from shards.pack.pack import pack
 from shards.read.openings import open_test
 from shards.read.shard_set import ShardSet
@@ -70,6 +72,26 @@ def test_the_text_says_what_was_found(packed_once: Path) -> None:
     assert ["total", "favorites", "0.12", "0.32", "1", "88.3%"] in words
     assert ["views,", "favorites", "views,", "comments", "favorites,", "comments"] in words
     assert max(map(len, lines)) <= 100
+
+
+def test_counts_of_billions_do_not_run_together(packed_once: Path) -> None:
+    found = describe(packed_once)
+    billions = {"mean": 29_639_666.5, "sd": 204_940_656.0, "max": 3_376_567_079, "share_zero": 0.012}
+    found["parts"] = {"total": found["parts"]["total"] | {"counts": {"views": billions}, "num_pictures": 1_234_567_890}}
+    lines = render_text(found).splitlines()
+    assert ["total", "views", "29,639,666.50", "204,940,656.00", "3,376,567,079", "1.2%"] in [line.split() for line in lines]
+    assert ["total", "1,234,567,890", "100.00%", "30", "0", "3.33%"] in [line.split() for line in lines]
+    header, row = (next(line for line in lines if line.split()[:2] == words) for words in (["mean", "sd"], ["total", "views"]))
+    assert header.index("max") + 3 == row.index("3,376,567,079") + 13  # under one another
+
+
+def test_what_stands_in_the_way_of_a_study_is_said(packed_once: Path) -> None:
+    found = describe(packed_once)
+    assert found["warnings"] == list(warnings_of(Kept.of([ShardSet(packed_once).table]), Manifest.load(packed_once).split_rule))
+    assert found["warnings"][0].startswith("test: 6 owners; a verdict needs 20 owners")
+    text = render_text(found)
+    assert "warning: test: 6 owners; a verdict needs 20 owners" in text
+    assert "warning" not in render_text(found | {"warnings": []})
 
 
 def test_a_table_without_favourites_comments_and_owners_is_described(
@@ -204,7 +226,7 @@ def test_a_set_that_did_not_keep_copies_says_so(copied: Path) -> None:
         path.unlink(missing_ok=True)
     manifest = json.loads((copied / "manifest.json").read_text())
     del manifest["files_sha256"]["near_duplicates.parquet"]
-    (copied / "manifest.json").write_text(json.dumps(manifest))
+    (copied / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
     found = describe(copied)
     assert found["near_duplicates"] is None
     assert "near-duplicates: not kept by this packed set" in render_text(found).splitlines()

@@ -12,14 +12,14 @@ import pytest
 
 from shards.digests import labels_sha256
 from shards.inspection.verify import verify
-from shards.manifest import Manifest
+from shards.manifest import Manifest, sealed
 from shards.read.openings import open_test
 from shards.read.tar_index import MappedShard
 
 
 def _edit(root: Path, **changes: Any) -> None:
     manifest = json.loads((root / "manifest.json").read_text())
-    (root / "manifest.json").write_text(json.dumps(manifest | changes))
+    (root / "manifest.json").write_bytes(sealed(json.dumps(manifest | changes).encode()))
 
 
 def _forge_table(root: Path, name: str, table: pa.Table) -> None:
@@ -88,7 +88,7 @@ def test_keys_must_be_the_same_everywhere(packed: Path) -> None:
     splits = pa.array(["val", *labels["split"].to_pylist()[1:]])
     assert labels["split"][0].as_py() == "train"
     _forge_table(packed, "labels.parquet", labels.set_column(labels.column_names.index("split"), "split", splits))
-    assert verify(packed) == [f"{packed}/labels.parquet: 1 pictures lie in the shards of another split, first {key}; one split each"]
+    assert verify(packed) == [f"{packed}/labels.parquet: 1 picture lies in the shards of another split, first {key}; one split each"]
 
 
 def test_the_ledger_has_a_line_for_every_row(packed: Path) -> None:
@@ -132,7 +132,7 @@ def test_copies_are_those_of_the_labels(packed: Path) -> None:
     first = labels["id"][0].as_py()
     for name, value in (("views_a", 10**6), ("owner_a", "x"), ("split_a", "test"), ("split_a", None)):
         _forge_table(packed, "near_duplicates.parquet", _pair(labels, **{name: value}))
-        assert verify(packed) == [f"{packed}/near_duplicates.parquet: 1 pictures are not as in labels.parquet, first id {first!r}; the same"], name
+        assert verify(packed) == [f"{packed}/near_duplicates.parquet: 1 picture is not as in labels.parquet, first id {first!r}; the same"], name
     _forge_table(packed, "near_duplicates.parquet", _pair(labels, id_b="stranger"))
     assert "first id 'stranger'" in verify(packed)[0]
 

@@ -59,3 +59,13 @@ def test_what_an_opening_is_for_must_be_said(packed: Path) -> None:
 def test_there_is_no_opening_without_a_set(tmp_path: Path) -> None:
     with pytest.raises(ShardsError, match=r"no manifest.json"):
         open_test(tmp_path, sweep="paper", purpose="report")
+
+
+def test_a_token_is_kept_and_an_opening_without_one_is_read(packed: Path) -> None:
+    open_test(packed, sweep="paper", purpose="report")
+    second = open_test(packed, sweep="paper", purpose="report", token="drawn")
+    assert [opening.token for opening in openings(packed)] == ["", "drawn"]
+    assert openings(packed)[1] == second
+    with (packed / OPENINGS).open("a") as file:
+        file.write(json.dumps({**json.loads((packed / OPENINGS).read_text().splitlines()[1]), "number": 3, "token": 5}) + "\n")
+    assert len(openings(packed)) == 2

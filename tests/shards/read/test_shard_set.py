@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from shards.errors import DamagedShardError, ShardsError, TestSplitClosedError
-from shards.manifest import Manifest
+from shards.manifest import Manifest, sealed
 from shards.read.openings import open_test
 from shards.read.shard_set import ShardSet
 from shards.read.tar_index import MappedShard, index
@@ -33,7 +33,7 @@ def _edit(root: Path, **changes: Any) -> None:
     """Changes the manifest's first shard."""
     manifest = json.loads((root / "manifest.json").read_text())
     manifest["shards"][0] |= changes
-    (root / "manifest.json").write_text(json.dumps(manifest))
+    (root / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
 
 
 def _repack(root: Path, data: bytes) -> Path:
@@ -173,6 +173,11 @@ def test_labels_that_were_changed_are_named(packed: Path) -> None:
     table = pq.read_table(path)
     views = pa.array([*table["views"].to_pylist()[:-1], 10**6])
     pq.write_table(table.set_column(table.column_names.index("views"), "views", views), path)
+    with pytest.raises(DamagedShardError, match=r"labels.parquet: sha256 .* was packed"):  # before anything reads it as a table
+        ShardSet(packed).labels("train")
+    manifest = json.loads((packed / "manifest.json").read_text())
+    del manifest["files_sha256"]["labels.parquet"]  # as in a set packed before it was kept
+    (packed / "manifest.json").write_bytes(sealed(json.dumps(manifest).encode()))
     with pytest.raises(DamagedShardError, match=r"labels.parquet: rows of sha256 .* was packed"):
         ShardSet(packed).labels("train")
     path.write_bytes(b"PAR1 no parquet PAR1")
@@ -259,7 +264,7 @@ def test_shards_and_labels_must_hold_the_same_pictures(packed: Path) -> None:
         _decoded(ShardSet(packed), "train")
     _edit(packed, num_samples=9)
     shard_set = ShardSet(packed)
-    with pytest.raises(DamagedShardError, match=r"labels.parquet: 1 pictures of train are in no shard, first 000000000; one each"):
+    with pytest.raises(DamagedShardError, match=r"labels.parquet: 1 picture of train is in no shard, first 000000000; one each"):
         shard_set.decode("train", np.zeros((len(shard_set.labels("train")), 256, 256, 3), np.uint8))
 
 

@@ -1,0 +1,1 @@
+"""A packed set that changes: new counts, pictures removed, pictures added."""
