@@ -116,6 +116,7 @@ class TrialStore:
         for interrupted in list(self._interrupted.values()):
             if (outcome := TrialOutcome.read_if_there(self.folder.trial(interrupted.key).outcome)) is not None:
                 self._take_up(interrupted)
+                self._values.catch_up(interrupted, [])  # with what a journal without its last lines has lost
                 self._values.write(interrupted)
                 self._tell_optuna(interrupted.key, outcome)
             elif last := was_pruned(self._storage.get_trial(interrupted.stored_as)):

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,8 +76,9 @@ class Postgres:
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-D", str(self.data), "-m", mode, "-w", "-t", "60", "stop")
 
-    def away(self, seconds: float) -> None:
+    def away(self, seconds: float, gone: Callable[[], object] = lambda: None) -> None:
         self.stop()
+        gone()
         time.sleep(seconds)
         self.start()
 

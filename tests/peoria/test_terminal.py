@@ -115,7 +115,7 @@ def words(file: Path, *more: str) -> list[str]:
 @pytest.mark.slow
 def test_on_a_terminal(planted_shards: Path, tmp_path: Path) -> None:
     """Drawn, stopped and continued, resized, ended: what ended stays, nothing is wider than the terminal, and the cursor is there."""
-    file = script(tmp_path, planted_shards)
+    file = script(tmp_path, planted_shards, pictures=32_000)  # its trainings go on while it is stopped, and are to last longer than that
     command = shlex.join(words(file, "--on-end", "sh -c 'echo told $PEORIA_STATE $PEORIA_EXIT_CODE'"))
     shell = ["bash", "--norc", "-i"]  # for only a shell's jobs can be stopped by Ctrl-Z
     acts: list[tuple[str, Act]] = [

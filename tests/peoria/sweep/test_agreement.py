@@ -15,6 +15,7 @@ from peoria.records.schema import RunState, TrialOutcome
 from peoria.sweep.check import problems_of
 from peoria.sweep.repair import check
 from peoria.sweep.trial_store import TrialStore
+from tests.helpers import played
 from tests.helpers.damage import DAMAGE, Damage, define, ends, lines
 from tests.helpers.played import STEPS, message, run, with_model
 from tests.helpers.small import small_sweep
@@ -133,12 +134,14 @@ def test_another_storage_than_the_sweeps_is_refused(folder: SweepFolder, sweep: 
     assert not (tmp_path / "other.db").exists()
 
 
-def test_a_pruned_trial_keeps_its_value_whichever_lines_a_journal_has_lost(tmp_path: Path) -> None:
+def test_a_pruned_trial_keeps_its_value_whichever_lines_a_journal_has_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After each line that a copy of the journal may end at: where it is taken up at all, Optuna is told the value that the outcome has."""
     shared = small_sweep(Path("nowhere")).shared | {"pictures": STEPS[-1]}
     sweep = small_sweep(Path("nowhere"), trials=8, shared=shared, rungs=(0.25, 0.5))
     folder = SweepFolder(tmp_path / "sweeps" / sweep.name)
     define(folder, sweep)
+    first = played.value  # the best at the first rung are the worst from there on
+    monkeypatch.setattr(played, "value", lambda assignment, step: first(assignment, step) * (1 if step == STEPS[0] else -1))
     run(TrialStore(folder, sweep), with_model)
     pruned = {trial.key: outcome for trial in folder.trials() if (outcome := TrialOutcome.read(trial.outcome)).status == "pruned"}
     assert any(len(read_points(folder.trial(key).points)) > 5 for key in pruned)  # one that has more than the first rung's value
