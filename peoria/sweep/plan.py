@@ -222,9 +222,9 @@ def sealed_text(shard_set: ShardSet, control: str | None, sweep: str = "", where
     vaults, let = shard_set.vaults, let_through(shard_set, where)
     num_all = vaults.num_units((1, vaults.num), let)
     if vaults.num == 1 and control is None and not vaults.last_opened(entries(shard_set.at)):
-        return f"one vault of {counted(num_all, 'owner')}, which a report opens once"
+        return f"one vault of {counted(num_all, vaults.unit)}, which a report opens once"
     if control is not None:
-        return f"vault 1 of {vaults.num}, of {vaults.num_units((1, 1), let):,} of {num_all:,} owners; a control takes none"
+        return f"vault 1 of {vaults.num}, of {vaults.num_units((1, 1), let):,} of {num_all:,} {vaults.unit}s; a control takes none"
     try:
         held = vaults.sealed(entries(shard_set.at), rest=False)
     except NothingSealedError as error:
@@ -235,7 +235,8 @@ def sealed_text(shard_set: ShardSet, control: str | None, sweep: str = "", where
     shown, sealed = vaults.num_units(held, let), vaults.num_units((held[0], vaults.num), let)
     wide = math.sqrt(sealed / max(shown, 1))
     all_of_it = f"intervals {wide:.2f} times as wide as of the {sealed:,} that are sealed, which --all opens, as the last report"
-    return f"a report opens vault {held[0]} of {vaults.num}, of {shown:,} of {num_all:,} owners" + (f"; {all_of_it}" if sealed > shown else "")
+    opens = f"a report opens vault {held[0]} of {vaults.num}, of {shown:,} of {num_all:,} {vaults.unit}s"
+    return f"{opens}; {all_of_it}" if sealed > shown else opens
 
 
 def short_of_owners(shard_set: ShardSet, where: str | None = None) -> str:

@@ -120,8 +120,9 @@ def _opening(judged: Judgement) -> str:
     if openings.first_vault is not None:
         first, last, num = openings.first_vault, openings.last_vault, openings.num_vaults
         which = "all of it" if num == 1 else f"{f'vault {first}' if first == last else f'vaults {first} to {last}'} of {num}"
-        share = "" if num == 1 else f", {100 * openings.owner_share:.0f} % of its owners"
-        left = f"{openings.owners_sealed:,} owners stay sealed" if openings.owners_sealed else "no owner stays sealed"
+        unit = "owner" if judged.test.num_owners else "picture"  # each a unit of its own where none is known
+        share = "" if num == 1 else f", {100 * openings.owner_share:.0f} % of its {unit}s"
+        left = f"{openings.owners_sealed:,} {unit}s stay sealed" if openings.owners_sealed else f"no {unit} stays sealed"
         return (
             f"Opening {number_of} of this test set showed {which}{share}: whatever was seen before, a number without skill is claimed with a chance "
             f"of at most {most}; {left}."

@@ -23,15 +23,16 @@ class Shown:
     num_owners: int  # in the vaults that are shown, whatever a filter lets through
     num_sealed: int  # in the vaults that no opening has shown by then
     num_all: int  # of test
+    unit: str = "owner"  # "picture": no owner is known
     takes: bool = True  # what it shows is judged no more; a control takes nothing
 
     @property
     def text(self) -> str:
         which = f"vault {self.first}" if self.first == self.last else f"vaults {self.first} to {self.last}"
         which = "all of test" if self.num_vaults == 1 else f"{which} of {self.num_vaults}"
-        owners = f"{self.num_owners:,}{'' if self.num_owners == self.num_all else f' of {self.num_all:,}'} owners"
+        shown = f"{self.num_owners:,}{'' if self.num_owners == self.num_all else f' of {self.num_all:,}'} {self.unit}s"
         left = f"{self.num_sealed:,} stay sealed" if self.num_sealed else "none stays sealed"
-        return f"{which}, {owners}; {left if self.takes else 'a control takes none'}"
+        return f"{which}, {shown}; {left if self.takes else 'a control takes none'}"
 
     @property
     def wider(self) -> float:
@@ -71,7 +72,7 @@ class NextVaults:
         first, last = vaults.held_by(opening)
         opened = vaults.last_opened([entry for entry in entries if entry is None or entry.number <= opening.number])
         held, sealed, all_of_test = (vaults.num_units(of) for of in ((first, last), (opened + 1, vaults.num), (1, vaults.num)))
-        return Shown(first, last, vaults.num, held, sealed, all_of_test, takes=not opening.control)
+        return Shown(first, last, vaults.num, held, sealed, all_of_test, vaults.unit, takes=not opening.control)
 
     def _refuse_small(self, chosen: tuple[int, int]) -> None:
         clusters = self._owners(chosen)

@@ -28,6 +28,7 @@ class Vaults:
     units: np.ndarray  # int64 [N]
     num: int
     identity: str = ""  # of the packed set
+    unit: str = "owner"  # or "picture": no owner is known
     earlier: Mapping[str, int] = field(default_factory=dict)  # identities that it had before it was changed → vaults that test was cut into
 
     @classmethod
@@ -46,7 +47,8 @@ class Vaults:
         num = max(1, (len(numbers) // MIN_OWNERS).bit_length())
         drawn = {name: min(_drawn(rule.seed, *name), num) for name in numbers}
         of, units = (np.array([found[name] for name in names], np.int64) for found in (drawn, numbers))
-        return cls(of, units, num, identity, earlier or {})
+        unit = "owner" if any(owners) or not len(owners) else "picture"
+        return cls(of, units, num, identity, unit, earlier or {})
 
     def within(self, vaults: tuple[int, int]) -> np.ndarray:
         """Whether a picture is in one of these vaults, first to last: bool [N]."""

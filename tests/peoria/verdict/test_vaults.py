@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from peoria.errors import ReportError
@@ -11,8 +12,10 @@ from peoria.records.schema import SweepRecord
 from peoria.sweep.plan import sealed_text
 from peoria.verdict.vaults import NextVaults, Shown
 from shards.errors import NothingSealedError
+from shards.manifest import SplitRule
 from shards.read.openings import entries, open_test
 from shards.read.shard_set import ShardSet
+from shards.read.vaults import Vaults
 
 
 @pytest.fixture
@@ -75,6 +78,13 @@ def test_a_control_takes_no_vault(shard_set: ShardSet, choice: Callable[..., Nex
     assert choice(control="shuffle")(entries(shard_set.at)) == (1, 1)  # nor does it need one that is sealed
     with pytest.raises(ReportError, match="--all: sweep asks is a control, which is judged on vault 1 and takes none; without it"):
         choice(rest=True, control="shuffle")([])
+
+
+def test_where_no_owner_is_known_vaults_are_of_pictures() -> None:
+    ids = np.array([str(number) for number in range(1000)])
+    assert Vaults.cut(np.full(1000, ""), ids, SplitRule()).unit == "picture"
+    assert Vaults.cut(np.array(["someone", *[""] * 999]), ids, SplitRule()).unit == "owner"
+    assert Shown(1, 1, 3, 150, 75, 225, "picture").text == "vault 1 of 3, 150 of 225 pictures; 75 stay sealed"
 
 
 def test_a_plan_says_what_a_report_would_open(shard_set: ShardSet, choice: Callable[..., NextVaults]) -> None:
