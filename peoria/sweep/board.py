@@ -213,6 +213,8 @@ class Board:
         work = self.work
         mean = self._ended_pictures / self._ended if self._ended >= ENOUGH_ENDED else work.share * work.length
         left = counts["remaining"] * mean
+        if (budget := self.store.sweep.pictures) is not None:  # none begins once it is seen, and what runs then is trained on
+            left = min(left, max(budget - self.store.tally.pictures, counts["running"] * mean))
         if self.store.choice.over:
             waits = bool(self.store.choice.waits_for)
             left += (counts["unsearched_remaining"] + (work.follow_ups - work.to_choose if waits else 0)) * work.length

@@ -94,8 +94,8 @@ class TrialStore:
         self._follow_ups: dict[str, FollowUp] = {}  # once the search is over, as far as they are known
         enqueue_taken(self.searched, folder, sweep)
         self._startup, self._paper_keys = enqueue_points(self.searched, sweep), set(paper_keys(sweep))
-        self._tally = Tally(folder, sweep.seeds, self.mirror.forget)
-        self.standings = self._tally.standings
+        self.tally = Tally(folder, sweep.seeds, self.mirror.forget)
+        self.standings = self.tally.standings
         self._interrupted: dict[tuple[bool, int], UnderWay] = {}  # under way, but with no worker; the paper's first
         self._read()
 
@@ -112,7 +112,7 @@ class TrialStore:
                 elif trial.state == TrialState.COMPLETE or (trial.state.is_finished() and study is self.searched):
                     if trial.state != TrialState.FAIL and study is self.searched:
                         self._sampler.finished.add(trial)
-                    self._tally.add(key := key_of(study, trial), TrialOutcome.read(self.folder.trial(key).outcome))
+                    self.tally.add(key := key_of(study, trial), TrialOutcome.read(self.folder.trial(key).outcome))
         for interrupted in list(self._interrupted.values()):
             if (outcome := TrialOutcome.read_if_there(self.folder.trial(interrupted.key).outcome)) is not None:
                 self._take_up(interrupted)
@@ -287,7 +287,7 @@ class TrialStore:
         self, key: str, status: TrialStatus, objective: float | None = None, metrics: Metrics = None, error: str | None = None, step: int = 0
     ) -> None:
         """Ends a trial, ``step`` pictures seen or as many as its curve has: the outcome to its folder first, then to Optuna."""
-        under_way, now = self._open[key], max(time.time(), self._tally.last_end + 0.001)  # a clock that is set back changes no order of ends
+        under_way, now = self._open[key], max(time.time(), self.tally.last_end + 0.001)  # a clock that is set back changes no order of ends
         scores = sha256_if_there(self.folder.trial(key).val_scores) if status == "done" else None
         more: dict[str, Any] = {"error": error, "pictures": max(0, step, self._curves.reached(key)), "val_scores_sha256": scores, "ended_at": now}
         outcome = TrialOutcome(status=status, settings_sha256=under_way.settings, objective=objective, metrics=metrics or {}, **more)
@@ -317,7 +317,7 @@ class TrialStore:
             return
         if under_way.searched and told.state != TrialState.FAIL:
             self._sampler.finished.add(told)
-        self._tally.add(key, outcome)
+        self.tally.add(key, outcome)
         self._enqueue_follow_ups()
 
     # -- what is known
@@ -335,16 +335,16 @@ class TrialStore:
 
     @property
     def choice(self) -> Choice:
-        return self._tally.choice(over=self.counts()["remaining"] == 0)
+        return self.tally.choice(over=self.counts()["remaining"] == 0)
 
     def counts(self) -> dict[str, int]:
         """Searched trials by what became of them, and how many remain (`to_begin`), at least those under way. Of the others, each remains until it is
         done or has diverged."""
-        found = self._tally.by_status()
+        found = self.tally.by_status()
         under_way = (*self._open.values(), *self._interrupted.values())
         found["running"] = sum(trial.searched for trial in under_way) + sum(key.isdigit() for key in self._set_aside)
         ended = found["finished"] = len(self._sampler.finished)
         # one that was begun is ended, also where fewer are wanted by now: the winners are known when none is under way
-        found["remaining"] = max(found["running"], to_begin(self.sweep.trials, self.sweep.pictures, ended=ended, seen=self._tally.pictures))
+        found["remaining"] = max(found["running"], to_begin(self.sweep.trials, self.sweep.pictures, ended=ended, seen=self.tally.pictures))
         found["unsearched_remaining"] = num_owed(self.unsearched, {*self._paper_keys, *self._follow_ups})
         return found
