@@ -249,6 +249,14 @@ def test_controls_and_parts_of_the_pictures_say_so(arguments: dict[str, Any]) ->
     assert "A part of the pictures: tag=beach." in text
 
 
+def test_planted_popularity_is_said_above_the_verdict(arguments: dict[str, Any]) -> None:
+    oracle = arguments["verdict"].predictors[0].model_copy(update={"name": "oracle", "kind": "oracle"})
+    real = tuple(one for one in arguments["verdict"].predictors if one.name != "oracle")
+    planted = Page(render_report(**changed(arguments, verdict__predictors=(*real, oracle)))).text
+    assert planted.index("Made-up popularity.") < planted.index(arguments["verdict"].headline[:20])
+    assert "Made-up popularity." not in Page(render_report(**changed(arguments, verdict__predictors=real))).text
+
+
 def test_a_poor_sweep_renders_too() -> None:
     """Owners, dates and favourites unknown, nothing asked, no curve, no baseline, no picture."""
     poor = changed(made(owners_known=False, dates_known=False, favorites_known=False, asked=False), sweep__objective="rho_views")

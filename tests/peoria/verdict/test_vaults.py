@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from shards.manifest import SplitRule
 from shards.read.openings import entries, open_test
 from shards.read.shard_set import ShardSet
 from shards.read.vaults import Vaults
+from tests.helpers.worlds import judged, world
 
 
 @pytest.fixture
@@ -85,6 +87,11 @@ def test_where_no_owner_is_known_vaults_are_of_pictures() -> None:
     assert Vaults.cut(np.full(1000, ""), ids, SplitRule()).unit == "picture"
     assert Vaults.cut(np.array(["someone", *[""] * 999]), ids, SplitRule()).unit == "owner"
     assert Shown(1, 1, 3, 150, 75, 225, "picture").text == "vault 1 of 3, 150 of 225 pictures; 75 stay sealed"
+    scores, labels = world(seed=4, num_owners=60, shape=0.22)
+    seen = Shown(first=2, last=2, num_vaults=5, num_owners=250, num_sealed=251, num_all=1000)
+    strangers = judged(scores, replace(labels, owners=np.full(len(labels), "")), num_resamples=50, opening=2, shown=seen)
+    assert "25 % of its pictures: " in strangers.notes[-1]
+    assert "; 251 pictures stay sealed." in strangers.notes[-1]
 
 
 def test_a_plan_says_what_a_report_would_open(shard_set: ShardSet, choice: Callable[..., NextVaults]) -> None:
