@@ -81,12 +81,12 @@ class NextVaults:
         vaults = self.shard_set.vaults
         which = f"vault {chosen[0]}" if chosen[0] == chosen[1] else f"vaults {chosen[0]} to {chosen[1]}"
         worth = f", worth {clusters.effective:.1f}" if clusters.num >= MIN_OWNERS else ""
-        found = f"test: {which} of {vaults.num}: {clusters.num} owners of this sweep{worth}; at least {MIN_OWNERS}, worth {MIN_EFFECTIVE:g}"
+        found = f"test: {which} of {vaults.num}: {clusters.num} {vaults.unit}s of this sweep{worth}; at least {MIN_OWNERS}, worth {MIN_EFFECTIVE:g}"
         more = self._owners((chosen[0], vaults.num))
         if enough_owners(more):
-            hint = f"--all opens the {more.num} owners that are still sealed, as the last opening of this set; or pack new pictures"
+            hint = f"--all opens the {more.num} {vaults.unit}s that are still sealed, as the last opening of this set; or pack new pictures"
         else:
-            hint = f"{more.num} owners are still sealed: pack new pictures"
+            hint = f"{more.num} {vaults.unit}s are still sealed: pack new pictures"
         raise ReportError(f"{found}; test was not opened", hint=hint)
 
     def _owners(self, chosen: tuple[int, int]) -> Clusters:

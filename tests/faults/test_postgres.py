@@ -174,7 +174,7 @@ def test_both_stores_restarted_and_away_in_mid_sweep(
             if ended in (1, 2, 4):
                 leaving.append(threading.Thread(target=away))
                 leaving[-1].start()
-                gone.acquire()  # the sweep goes on while it is away, however quick its trials are
+                assert gone.acquire(timeout=90)  # the sweep goes on while it is away, however quick its trials are
 
     options = RunOptions(home=tmp_path, cache_dir=home / "cache", local=True, tracking=tracking, storage=postgres_url)
     result = run_sweep(small(planted_shards), options, say)
@@ -194,6 +194,7 @@ def test_both_stores_restarted_and_away_in_mid_sweep(
     assert all(points == different for _, points, different in found.values())
     Tracker(whole := mlflow_database("undisturbed")).project(result.folder)
     assert found == in_mlflow(whole)  # all of it, as in one go
+    assert all(found[key][1] > 10 for key in objectives(result.folder))  # of a pruned one too
 
 
 @pytest.mark.slow
