@@ -136,10 +136,10 @@ def lines_of(chart: dict[str, Any]) -> dict[str, list[float]]:
 
 
 def tick_words(page: "Page", axis: str) -> set[str]:
-    """Of an axis of parallel coordinates."""
+    """Of an axis of parallel coordinates. A word that is too wide in the browser's font is shortened by MLflow, and whole beside it on hovering."""
     found: list[str] = page.evaluate(
         """name => [...document.querySelectorAll('.parcoords .dimension')].filter(axis => axis.querySelector('.label')?.textContent === name)
-            .flatMap(axis => [...axis.querySelectorAll('.tick text')].map(tick => tick.textContent))""",
+            .flatMap(axis => [...axis.querySelectorAll('.tick')].map(tick => tick.querySelector('text').textContent))""",
         axis,
     )
     return {word.strip() for word in found}

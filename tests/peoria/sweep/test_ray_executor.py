@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -106,16 +108,21 @@ LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "0000000000000000000
 SETUP = Setup(address=None, num_cpus=1, num_gpus=None, concurrent=1, cpus=1, gpus=0, scratch=Path("gone"))
 
 
-def started(setup: Setup, tmp_path: Path) -> RayProcess:
-    """A Ray that is up, with all its agents."""
-    ray = RayProcess(setup, tmp_path / "ray.log", print)
-    deadline = time.monotonic() + 120
-    while not (ray._up and len(marked(ray._mark)) >= 6):
-        for message in ray._messages(0.5):
-            ray._up |= "up" in message
-        assert time.monotonic() < deadline, (tmp_path / "ray.log").read_text()
-    time.sleep(3)  # until the agents listen
-    return ray
+def processes_of(ray: RayProcess) -> set[int]:
+    return set(marked(ray._mark, ray._temporary))
+
+
+@contextmanager
+def started(setup: Setup, tmp_path: Path) -> Iterator[RayProcess]:
+    """A Ray that is up, with all its processes: the one that serves, two servers, two agents and a worker."""
+    with RayProcess(setup, tmp_path / "ray.log", print) as ray:
+        deadline = time.monotonic() + 120
+        while not (ray._up and len(processes_of(ray)) >= 6):
+            for message in ray._messages(0.5):
+                ray._up |= "up" in message
+            assert time.monotonic() < deadline, (tmp_path / "ray.log").read_text()
+        time.sleep(3)  # until the agents listen
+        yield ray
 
 
 @pytest.mark.slow
@@ -125,7 +132,7 @@ def test_a_ray_of_our_own_listens_on_loopback_alone_and_leaves_nothing(guarded: 
         monkeypatch.setattr(ray_process, "LOOPBACK_ENV", {})
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 110)))  # where no socket's name fits
     with started(SETUP, tmp_path) as ray:
-        pids, folder = set(marked(ray._mark)), Path(ray._temporary)
+        pids, folder = processes_of(ray), Path(ray._temporary)
         found = listening(pids)
         assert found
         assert (found <= LOOPBACK) is guarded
