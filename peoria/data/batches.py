@@ -25,15 +25,19 @@ class Batches:
 
     def draw(self, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows at stream positions ``start <= p < stop`` and their (y, x, flip), int64 [stop − start] and [stop − start, 3]."""
+        rows = self.rows_at(start, stop)
+        random = generator(self.seed, TrialStream.AUGMENTATION, start)
+        augment = random.integers(0, (STORED_PX - CROP_PX + 1, STORED_PX - CROP_PX + 1, 2), size=(len(rows), 3))
+        return rows, augment
+
+    def rows_at(self, start: int, stop: int) -> np.ndarray:
+        """Those rows alone."""
         num = len(self.rows)
         parts = []
         for epoch in range(start // num, (stop - 1) // num + 1):
             order = self._permutation(epoch)
             parts.append(order[max(start - epoch * num, 0) : min(stop - epoch * num, num)])
-        rows = np.concatenate(parts)
-        random = generator(self.seed, TrialStream.AUGMENTATION, start)
-        augment = random.integers(0, (STORED_PX - CROP_PX + 1, STORED_PX - CROP_PX + 1, 2), size=(len(rows), 3))
-        return rows, augment
+        return np.concatenate(parts)
 
     def _permutation(self, epoch: int) -> np.ndarray:
         epoch = 0 if self.fixed_order else epoch

@@ -1,10 +1,11 @@
 """What every net of the study looks like from outside: pixels in, one row of outputs a picture, a trunk that may be frozen and a new last layer."""
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from peoria.data.images import CROP_PX
 
@@ -21,6 +22,18 @@ class Trunk(NamedTuple):
     """Uint8 RGB crops [B, 227, 227, 3] to float32 [B, 3, h, w], as `Pixels`; with a ``description``, a line for the model card."""
     head_name: str | None = None
     """What files of weights call the layer that the new head replaces; None where the net has no such layer."""
+
+
+class Undrawn(TorchFunctionMode):
+    """Within it torch's initialisers leave parameters unset, for a net whose state dict is loaded whole. All else is filled as ever."""
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == nn.init.__name__ or func in (Tensor.uniform_, Tensor.normal_):
+            filled = args[0] if args else kwargs["tensor"]
+            if isinstance(filled, nn.Parameter):
+                return filled
+        return func(*args, **kwargs)
 
 
 class GlobalAverage(nn.Module):

@@ -197,7 +197,7 @@ def load_model(folder: TrialFolder) -> "tuple[PopularityNet, ModelCard]":
 
     card = check_model(folder)
     config = card.config
-    net, _ = build(config.net, head=config.head, num_outputs=card.task["num_outputs"], seed=config.seed, plugins=config.plugins)
+    net, _ = build(config.net, head=config.head, num_outputs=card.task["num_outputs"], seed=config.seed, plugins=config.plugins, drawn=False)
     try:
         net.load_state_dict(load_file(folder.model))
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -148,7 +148,7 @@ class LinearProbe:
 
     def draw(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and their crops, int64 [batch_size] each."""
-        rows, _ = self.batches.draw(position, position + self.batches.batch_size)
+        rows = self.batches.rows_at(position, position + self.batches.batch_size)
         crops = generator(self.batches.seed, TrialStream.FROZEN_CROP, position).integers(0, self.train_features.shape[1], size=len(rows))
         return rows, crops
 

@@ -132,12 +132,11 @@ def test_a_frozen_trunk_is_seen_once_for_all_subsets_and_only_its_rows_are_drawn
     from peoria.data.batches import Batches
 
     drawn: list[np.ndarray] = []
-    plain = Batches.draw
+    plain = Batches.rows_at
 
-    def watched(self: Batches, start: int, stop: int) -> tuple[np.ndarray, np.ndarray]:
-        rows, augment = plain(self, start, stop)
-        drawn.append(rows)
-        return rows, augment
+    def watched(self: Batches, start: int, stop: int) -> np.ndarray:
+        drawn.append(plain(self, start, stop))
+        return drawn[-1]
 
     list(train(frozen_config(weights), here, TrialFolder(tmp_path / "whole")))
     assert here.cache is not None
@@ -145,7 +144,7 @@ def test_a_frozen_trunk_is_seen_once_for_all_subsets_and_only_its_rows_are_drawn
     config = frozen_config(weights, subset="owners:0.5")
     mask = subset_mask(here.train.labels, config.subset, here.identity)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Batches, "draw", watched)
+        patch.setattr(Batches, "rows_at", watched)
         list(train(config, here, TrialFolder(tmp_path / "part")))
     assert sorted(path.name for path in here.cache.glob("*.f16")) == files
     seen = np.unique(np.concatenate(drawn))

@@ -1,4 +1,5 @@
 import re
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch import nn
 
 from peoria.errors import ConfigError
 from peoria.models import PopularityNet, build
-from peoria.models.network import Trunk
+from peoria.models.network import Trunk, Undrawn
 from peoria.models.precision import precision
 
 
@@ -32,6 +33,19 @@ def test_the_seed_decides_and_the_global_random_state_is_left_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(one[name], again[name]) for name in one)
     assert not torch.equal(one["trunk.0.weight"], other["trunk.0.weight"])
+
+
+@pytest.mark.parametrize("fill", [nn.init.kaiming_uniform_, nn.init.xavier_normal_, nn.init.kaiming_normal_, torch.Tensor.normal_])
+def test_initialisers_leave_parameters_alone_where_nothing_is_to_be_drawn(fill: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    parameter, tensor = nn.Parameter(torch.full((3, 3), 7.0)), torch.full((3, 3), 7.0)
+    with Undrawn(), torch.no_grad():
+        fill(parameter)
+        fill(tensor)  # as a net may keep one that no state dict holds
+    assert (parameter == 7).all()
+    assert not (tensor == 7).any()
+    with torch.no_grad():
+        fill(parameter)  # the control
+    assert not (parameter == 7).any()
 
 
 def test_outputs_are_float32_under_autocast() -> None:

@@ -78,6 +78,22 @@ def test_a_part_is_filled_frozen_and_the_rest_listed(tmp_path: Path) -> None:
     assert net.trunk.get_submodule("layer4.0.bn1").training
 
 
+def test_what_a_file_leaves_out_of_a_frozen_trunk_is_drawn_as_ever(tmp_path: Path) -> None:
+    """A trunk that a file fills whole is never drawn: the head's numbers come first from the seed then."""
+    state = donor("resnet18")
+    torch.save({name: tensor for name, tensor in state.items() if not name.startswith("layer4.")}, tmp_path / "part.pth")
+    torch.save(state, tmp_path / "whole.pth")
+    part, whole, trained = (
+        load(tmp_path / name, "resnet18", trunk=trunk)[0].state_dict()
+        for name, trunk in (("part.pth", "frozen"), ("whole.pth", "frozen"), ("part.pth", "trained"))
+    )
+    assert all(torch.equal(tensor, trained[name]) for name, tensor in part.items())
+    assert all(torch.equal(tensor, whole[f"trunk.{name}"]) for name, tensor in state.items())
+    assert torch.equal(whole["head.weight"], load(tmp_path / "whole.pth", "resnet18", trunk="frozen")[0].head.weight)
+    assert whole["head.weight"].std().item() == pytest.approx(0.01, rel=0.1)
+    assert not torch.equal(whole["head.weight"], part["head.weight"])
+
+
 def test_the_old_last_layer_fills_the_head_only_where_it_fits(tmp_path: Path) -> None:
     state = donor("resnet18")
     old = {"fc.weight": torch.full((2, 512), 5.0), "fc.bias": torch.full((2,), 6.0)}
