@@ -209,7 +209,7 @@ def _image(target: Target, found: TargetVerdict, judged: Judgement, answer: Answ
     pairs = test.pairs_views if target == "views" else test.pairs_favorites
     assert pairs is not None
     near = f", at most {judged.pair_days:.0f} days apart," if test.pairs_near_in_time else ""
-    measured = [f"pooled {names.symbol} = {estimate(found.pooled)}{other_way(found.pooled)}"]
+    measured = [f"over all pictures {names.symbol} = {estimate(found.pooled)}{other_way(found.pooled)}"]
     smallest = [f"{names.symbol} {number(detectable.pooled)}"]
     if found.given_context is not None and detectable.given_context is not None:
         measured.append(f"given {listed(test.context)} ρ = {estimate(found.given_context)}{other_way(found.given_context)}")

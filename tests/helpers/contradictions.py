@@ -53,7 +53,7 @@ def _of_lines(target: Target, of: TargetVerdict, judged: Judgement) -> list[str]
 def _fits(line: Line) -> bool:
     lead = line.text.partition(": ")[0]
     adds = lead in ("more", "the image adds") or PART.search(lead) is not None
-    undecided = "not decided" in line.text.partition(": pooled")[0].partition(": ρ")[0].partition(": Gini")[0]
+    undecided = "not decided" in line.text.partition(": over all")[0].partition(": ρ")[0].partition(": Gini")[0]
     if line.answer == "shown":
         return adds and not undecided
     if line.answer == "smaller":
