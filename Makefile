@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo dist docs pages screenshots test test-first test-second test-other-cpu test-slow test-slow-alone test-slow-of-machines test-slow-of-one test-floors lint bench bench-peers clean lock
+.PHONY: install demo dist docs pages screenshots test test-first test-second test-other-cpu test-slow test-slow-alone test-slow-first test-slow-second test-floors lint bench bench-peers clean lock
 
 install: .venv/installed
 
@@ -39,7 +39,8 @@ test-other-cpu: install
 	another=$$($(BIN)/python -m tests.helpers.cpus) && env $$another $(BIN)/python -m pytest $(FAST) $(or $(ARGS),$(COMPUTES))
 
 SLOW = -m "slow and not gpu" --durations 30
-MACHINES = tests/cluster tests/faults
+# Of two halves that take as long as each other; the second starts with what another CPU computes.
+SLOW_FIRST = tests/cluster tests/faults tests/browser $(wildcard tests/test_*.py)
 ALONE = tests/faults/test_memory.py # what looks at the memory of the whole machine
 test-slow: install
 	$(BIN)/python -m pytest $(SLOW) $(ARGS)
@@ -47,11 +48,11 @@ test-slow: install
 test-slow-alone: install
 	$(BIN)/python -m pytest $(SLOW) $(ALONE)
 
-test-slow-of-machines: install
-	$(BIN)/python -m pytest $(SLOW) $(MACHINES) --ignore=$(strip $(ALONE))
+test-slow-first: install
+	$(BIN)/python -m pytest $(SLOW) $(SLOW_FIRST) --ignore=$(strip $(ALONE))
 
-test-slow-of-one: install
-	$(BIN)/python -m pytest $(SLOW) $(MACHINES:%=--ignore=%)
+test-slow-second: install
+	$(BIN)/python -m pytest $(SLOW) $(SLOW_FIRST:%=--ignore=%)
 
 # Proves the lower bounds of pyproject.toml: the lowest versions it admits, torch and torchvision as locked, in a venv of its own under the fast tests.
 # A new dependency gets the floor that this target has passed with; a floor that fails is raised, with its reason beside it, and never filtered around.
