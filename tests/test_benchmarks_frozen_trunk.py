@@ -12,7 +12,7 @@ from peoria.training import frozen_features
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"NET": "tiny", "HEAD": "fc", "BATCH_SIZE": 8, "TRIALS": 3, "PICTURES": 200, "PART": 2}.items():
+    for name, value in {"NET": "tiny", "HEAD": "fc", "BATCH_SIZE": 8, "TRIALS": 3, "PICTURES": 400, "PART": 2}.items():
         monkeypatch.setattr(module, name, value)
 
 
@@ -32,7 +32,7 @@ def test_every_round_makes_its_features_and_trains_every_trial(
     num = len(here.train)
     for number in (1, 2):
         pictures, told = run()
-        assert (pictures, told["num_train"]) == (3 * 200, num)
+        assert (pictures, told["num_train"]) == (3 * 400, num)
         assert told["features_s"] > 0
         assert [shape[:2] for shape in made] == [(num, 2), (len(here.val), 1)] * number  # once a round, not once a trial
 
