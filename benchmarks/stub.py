@@ -10,7 +10,7 @@ import numpy as np
 
 from peoria.config.sweep import Sweep
 from peoria.records.folder import SweepFolder
-from peoria.sweep import ray_executor
+from peoria.sweep import place, ray_executor
 from peoria.sweep.definition import write_definition
 from peoria.sweep.place import aside
 from peoria.sweep.plan import make_plan
@@ -43,6 +43,8 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
     """A round is the whole sweep by Ray; it tells when each trial had ended, by the clock and by the CPU time of the
     driver, and how long MLflow took for the rest, in seconds."""
 
+    vars(place)["TRIAL_ACTOR"] = f"{__name__}:StubActor"
+
     def run() -> tuple[int, dict[str, Any]]:
         with tempfile.TemporaryDirectory(dir=work) as home:
             options = RunOptions(home=Path(home), tracking="off")
@@ -66,7 +68,7 @@ def empty_sweep(root: str, work: str, trials: int, tracked: bool, concurrent: in
             if tracked:
                 prepare_sqlite(Path(home) / "mlflow.db")
             with Following(folder, default_tracking_uri(options.home) if tracked else None, print):
-                with aside(store, options, concurrent, print, actor=f"{__name__}:StubActor") as ray_aside:
+                with aside(store, options, concurrent, print) as ray_aside:
                     execute(
                         store,
                         sweep,

@@ -99,7 +99,7 @@ def test_the_interval_covers_what_the_networks_do_on_fresh_pictures(swept: Swept
     intervals = [views(verdict).pooled for verdict in swept.planted]
     covered = [found.low <= rho <= found.high for found, rho in zip(intervals, swept.fresh_rho, strict=True)]
     for found, rho, inside in zip(intervals, swept.fresh_rho, covered, strict=True):
-        print(f"\ntest {written(found)}, on 20,000 fresh pictures {rho:.3f}: {'covered' if inside else 'missed'}", end="")
+        print(f"\ntest {written(found)}, on {many_sweeps.NUM_FRESH:,} fresh pictures {rho:.3f}: {'covered' if inside else 'missed'}", end="")
     print()
     assert NUM - sum(covered) <= binom.ppf(0.985, NUM, 0.05)  # 2 of 10, 1 of 2
     widths = [found.high - found.low for found in intervals]
