@@ -39,7 +39,7 @@ def frozen_trunk(setting: Setting) -> Iterator[Measured]:
     }
     with ExitStack() as stack:
         processes = {name: stack.enter_context(Process(candidate)) for name, candidate in candidates.items()}
-        processes["full"].round()  # a round of heads is a whole sweep of two minutes: it has nothing to warm up for, and one is enough
+        processes["full"].round()  # a round of heads is a whole sweep of minutes: it has nothing to warm up for, and one is enough
         rounds = {"full": [processes["full"].round() for _ in range(min(setting.rounds, 3))], "heads": [processes["heads"].round()]}
         rounds["full"] += [processes["full"].round() for _ in range(min(setting.rounds, 3))]  # before and after
     heads, full = rounds["heads"], rounds["full"]
