@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             for found in run(GROUPS[name], setting):
                 measured.append(found)
                 console.print(line(found))
+                write(out, setting, measured, took)  # each as it comes: whatever ends this, what was measured is kept
         except NotRunError as error:  # told, and an exit status; hours of other figures are not lost for it
             broken = True
             console.print(f"[red]{name}: not run: {escape(str(error))}[/]")
@@ -60,9 +62,9 @@ def parsed(arguments: list[str] | None) -> tuple[Setting, list[str], Path]:
     return setting, parsed.names or [name for name in GROUPS if name not in ON_REQUEST], out
 
 
-def run(group: Group, setting: Setting) -> list[Measured]:
+def run(group: Group, setting: Setting) -> Iterator[Measured]:
     setting.work.mkdir(parents=True, exist_ok=True)
-    return list(group(setting))
+    yield from group(setting)
 
 
 def line(found: Measured) -> str:

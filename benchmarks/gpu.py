@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.figures import Figure, Measured, Setting, not_run
+from benchmarks.figures import Figure, Measured, NotRunError, Setting, not_run
 from benchmarks.rounds import Candidate, Process
 from benchmarks.sets import cache, packed
 
@@ -36,53 +36,64 @@ MPS = {
     4: Figure("gpu_4_trials_mps", "… of four with NVIDIA's MPS", None, None),
 }
 PAPER = Figure("gpu_paper", "the paper's three experiments, one after another, by pictures/s fed", 10.0, 9.0, "min", lower_is_better=True)
-FIGURES = [
-    *(figure for of in (STEP, REPLAY, ONE_BY_ONE, FED, ON_DEVICE) for figure in of.values()),
-    WHOLE,
-    *SHARED.values(),
-    *MPS.values(),
-    PAPER,
-]
+STEPS = [*(figure for of in (STEP, REPLAY, ONE_BY_ONE, FED, ON_DEVICE) for figure in of.values()), PAPER]
+TRIALS = [WHOLE, *SHARED.values(), *MPS.values()]
 SECONDS, CHUNK = 5.0, 25  # of a round; steps between two looks at the clock, when the device is waited for
-TRIAL_PICTURES = 240_000
+TRIAL_PICTURES, CHECKPOINT_S = 240_000, 5.0  # a trial of seconds writes checkpoints as one of minutes does
 
 
-def gpu(setting: Setting) -> Iterator[Measured]:
+def gpu_steps(setting: Setting) -> Iterator[Measured]:
+    """Of one process on the GPU."""
     import torch
 
     from peoria.config import paper_recipe
 
     if not torch.cuda.is_available():
-        yield from not_run(FIGURES, "no GPU here")
+        yield from not_run(STEPS, "no GPU here")
         return
-    root = packed(setting)
-    of = {"root": str(root), "cache": str(cache(setting, root))}
-
-    def candidate(kind: str, size: int = 50) -> Candidate:
-        return Candidate("gpu:rounds", of | {"kind": kind, "batch_size": size}, pinned=False)
-
+    of = packed_of(setting)
     device, fed = {"device": torch.cuda.get_device_name(0)}, {}
     for size in SIZES:
-        rates = in_turn({kind: candidate(kind, size) for kind in KINDS}, setting.rounds)
+        rates = in_turn({kind: candidate(of, kind, size) for kind in KINDS}, setting.rounds)
         detail = {kind: round(rate) for kind, rate in rates.items()} | device
         fed[size] = rates["fed"]
         yield Measured(STEP[size], rates["step"], detail=detail)
         for figures, kind, over in ((REPLAY, "step", "replay"), (ONE_BY_ONE, "step", "one_by_one"), (FED, "fed", "step"), (ON_DEVICE, "cut", "step")):
             yield Measured(figures[size], rates[kind] / rates[over], detail=detail)
-    with Process(Candidate("gpu:whole_trial", of | {"work": str(setting.work)}, pinned=False)) as process:
-        told = [process.round().told for _ in range(min(3, setting.rounds))]
-    yield Measured(WHOLE, statistics.median(one["rate"] for one in told) / fed[50], detail={"rounds": told, "steps": round(fed[50])} | device)
-    for figures, sharing in ((SHARED, nullcontext({})), (MPS, mps())):
-        with sharing as env:
-            if env is None:
-                yield from not_run(figures.values(), "no nvidia-cuda-mps-control here")
-                continue
-            one = sum(together(replace(candidate("fed"), env=env), 1))
-            for num, figure in figures.items():
-                each = together(replace(candidate("fed"), env=env), num)
-                yield Measured(figure, sum(each) / one, detail={"each": [round(rate) for rate in each], "one": round(one)} | device)
     num = sum(settings["pictures"].value for settings in paper_recipe.PAPER.values())
     yield Measured(PAPER, num / fed[50] / 60, detail={"pictures": num, "rate": round(fed[50])} | device)
+
+
+def gpu_trials(setting: Setting) -> Iterator[Measured]:
+    """A whole trial, and trials that share the GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        yield from not_run(TRIALS, "no GPU here")
+        return
+    of, device = packed_of(setting), {"device": torch.cuda.get_device_name(0)}
+    steps = in_turn({"cut": candidate(of, "cut")}, setting.rounds)["cut"]  # such a trial sees each picture often enough to keep them on the GPU
+    with Process(Candidate("gpu:whole_trial", of | {"work": str(setting.work)}, pinned=False)) as process:
+        told = [process.round().told for _ in range(min(3, setting.rounds))]
+    yield Measured(WHOLE, statistics.median(one["rate"] for one in told) / steps, detail={"rounds": told, "steps": round(steps)} | device)
+    for figures, sharing in ((SHARED, nullcontext({})), (MPS, mps())):
+        try:
+            with sharing as env:
+                one = sum(together(replace(candidate(of, "fed"), env=env), 1))
+                for num, figure in figures.items():
+                    each = together(replace(candidate(of, "fed"), env=env), num)
+                    yield Measured(figure, sum(each) / one, detail={"each": [round(rate) for rate in each], "one": round(one)} | device)
+        except NotRunError as error:
+            yield from not_run(figures.values(), str(error))
+
+
+def packed_of(setting: Setting) -> dict[str, Any]:
+    root = packed(setting)
+    return {"root": str(root), "cache": str(cache(setting, root))}
+
+
+def candidate(of: dict[str, Any], kind: str, size: int = 50) -> Candidate:
+    return Candidate("gpu:rounds", of | {"kind": kind, "batch_size": size}, pinned=False)
 
 
 def in_turn(candidates: dict[str, Candidate], num_rounds: int) -> dict[str, float]:
@@ -99,27 +110,30 @@ def together(candidate: Candidate, num: int) -> list[float]:
         processes = [Process(candidate) for _ in range(num)]
         for process in processes:
             process.launch()
+            stack.push(process)  # ended also where one before it cannot start
         for process in processes:
-            stack.enter_context(process)
+            process.ready()
         for process in processes:
             process.start()
         return [float(process.finish().told["rate"]) for process in processes]
 
 
 @contextmanager
-def mps() -> Iterator[dict[str, str] | None]:
-    """What lets processes use an MPS server of our own; None where NVIDIA's control program is not there."""
+def mps() -> Iterator[dict[str, str]]:
+    """What lets processes use an MPS server of our own. Raises NotRunError where it cannot be had."""
     control = shutil.which("nvidia-cuda-mps-control")
     if control is None:
-        yield None
-        return
+        raise NotRunError("no nvidia-cuda-mps-control here")
     with tempfile.TemporaryDirectory() as folder:
         env = {"CUDA_MPS_PIPE_DIRECTORY": f"{folder}/pipe", "CUDA_MPS_LOG_DIRECTORY": f"{folder}/log"}
-        subprocess.run([control, "-d"], env=os.environ | env, check=True)
+        try:
+            subprocess.run([control, "-d"], env=os.environ | env, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise NotRunError(f"nvidia-cuda-mps-control does not start: {error}") from None
         try:
             yield env
         finally:
-            subprocess.run([control], input="quit\n", text=True, env=os.environ | env, check=True)
+            subprocess.run([control], input="quit\n", text=True, env=os.environ | env, check=False)
 
 
 class Once:
@@ -178,7 +192,11 @@ def rounds(
         steps.feeder = Once(steps.feeder)  # type: ignore[assignment]
     vars(steps)["settle"] = lambda: None  # what is measured stays where it is
     optimizer = make_optimizer(model, learning_rate=1e-4, head_multiplier=5.0)
-    step = OneGraph(steps, optimizer) if compiled else OneByOne(steps, optimizer)
+
+    def refused(said: str) -> None:  # what would be measured then is no graph
+        raise RuntimeError(said)
+
+    step = OneGraph(steps, optimizer, note=refused) if compiled else OneByOne(steps, optimizer)
     position = 0
 
     def chunk(number: int) -> Any:
@@ -218,9 +236,11 @@ def whole_trial(
     """A trial as a worker runs it, with 8 evaluations, its checkpoints and reports. Tells pictures/s from its first report to its last, and the
     seconds until the first: start, compiling, choice of algorithms."""
     from peoria.config.trial import TrialConfig
+    from peoria.training import saving
     from peoria.training.messages import TrialSpec
     from peoria.training.trial import run_trial
 
+    saving.EVERY_S = CHECKPOINT_S
     how: dict[str, Any] = {"net": net, "pictures": pictures, "device": device, "target_scale": "log1p", "schedule": "cosine", "evaluations": 8}
     config = TrialConfig(task="regression", learning_rate=1e-4, batch_size=50, **how)
     places = {"shards": Path(root), "cache": Path(cache), "cache_bytes": None, "control": None, "where": None}

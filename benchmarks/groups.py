@@ -5,7 +5,7 @@ from benchmarks.fetching import fetching
 from benchmarks.figures import Group
 from benchmarks.first_pass import first_pass, later_pass
 from benchmarks.frozen_trunk import frozen_trunk
-from benchmarks.gpu import gpu
+from benchmarks.gpu import gpu_steps, gpu_trials
 from benchmarks.memory import data_memory
 from benchmarks.packing import packing
 from benchmarks.packing_scale import packing_scale
@@ -26,7 +26,8 @@ GROUPS: dict[str, Group] = {
     "demo_sweep": demo_sweep,
     "data_memory": data_memory,
     "verdict": verdict,
-    "gpu": gpu,
+    "gpu_steps": gpu_steps,
+    "gpu_trials": gpu_trials,
     "searcher_regret": searcher_regret,
     "frozen_trunk": frozen_trunk,
 }

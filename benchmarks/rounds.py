@@ -64,11 +64,15 @@ class Process:
         if self._process is None:
             self.launch()
         try:
-            self._answer()
+            self.ready()
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
         return self
+
+    def ready(self) -> None:
+        """Waits until a process that was launched can begin."""
+        self._answer()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         assert self._process is not None

@@ -15,7 +15,7 @@ import pytest
 
 from peoria.data.dataset import Dataset, open_dataset
 from peoria.data.synthetic import EFFECT_WEIGHTS, plant
-from peoria.sweep.resources import gpus_here
+from peoria.sweep.resources import GPU_DEVICES
 from shards.labels import Labels
 from shards.manifest import SplitRule
 from shards.pack.pack import pack
@@ -30,8 +30,8 @@ os.environ["RAY_ADDRESS"] = "local"  # whatever cluster this machine may be a no
 
 def pytest_configure(config: pytest.Config) -> None:
     """A CPU's promises (equal bits) are tested on the CPU, also where there is a GPU: ``device: auto`` sees one under ``-m gpu`` alone."""
-    if not only_gpu(config.option.markexpr) and gpus_here():  # elsewhere Ray would take it for none, where tests pretend some
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    if not only_gpu(config.option.markexpr) and any(map(os.path.exists, GPU_DEVICES)):  # asking torch, or CUDA, would settle what they see
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(["-1"] * 8)  # none, but as many as Ray may be told of where tests pretend some
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,6 +16,7 @@ from shards.cpus import usable_cpus
 
 Say = Callable[[str], None]
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvhost-gpu", "/dev/nvgpu", "/dev/dxg", "/dev/kfd")  # NVIDIA, its boards, Windows' Linux, AMD
+BESIDE = 10  # trials on one GPU: of 24 GB each has 1.6 then, less all contexts, which a trunk needs (reckoned)
 PRETEND = "PEORIA_PRETEND_GPU"  # "1" in the environment: GPUs that torch does not see are taken for there. For tests and rehearsals only
 
 
@@ -126,11 +127,11 @@ def default_gpus(options: RunOptions, sweep: Sweep) -> float:
     """GPUs a trial where nobody said: one where this machine has any; none on a cluster, whose driver may sit on a node without.
 
     None for `tiny`, which a few CPUs train faster. Heads on a frozen trunk are trained by CPUs too, and only the trunk is run on the GPU, once: so
-    many trials share one that each CPU has its own.
+    many trials share one that each CPU has its own, but at most BESIDE.
     """
     if options.cluster is not None or not (gpus := gpus_here()) or sweep.shared.get("net") == "tiny":
         return 0.0
     if sweep.shared.get("trunk") != "frozen" or options.local:
         return 1.0
-    beside = math.ceil(max(1, usable_cpus() // options.cpus_per_trial) / gpus)
+    beside = min(math.ceil(max(1, usable_cpus() // options.cpus_per_trial) / gpus), BESIDE)
     return math.floor(10_000 / beside) / 10_000  # Ray counts in ten-thousandths

@@ -4,6 +4,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -122,9 +123,16 @@ class OneGraph:
 
 
 def cuda_graph(compute: Compute) -> Compute:
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, capture_error_mode="thread_local"):  # the feeder's thread uploads meanwhile
-        compute()
+    """Raises what ends a capture; torch is left as it was."""
+    graph, pool, before = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle(), torch.cuda.current_stream()
+    try:
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):  # the feeder's thread uploads meanwhile
+            compute()
+    except BaseException:
+        torch.cuda.set_stream(before)  # torch leaves its own current where the end of a capture raises,
+        with suppress(RuntimeError):  # and before 2.13 allocations in the graph's pool, so that `empty_cache` ends at an assertion
+            torch._C._cuda_endAllocateToPool(before.device_index, pool)
+        raise
     return graph.replay
 
 

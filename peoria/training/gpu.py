@@ -45,13 +45,17 @@ def cap_memory(share: float) -> None:
         torch.cuda.set_per_process_memory_fraction(share_bytes(share) / torch.cuda.mem_get_info()[1])
 
 
-def spare_bytes() -> int:
-    """Of the GPU's memory that this process may have, what a training step, which has been taken, leaves: half of its peak again is kept free."""
+def spare_bytes(lying: int = 0) -> int:
+    """Of the GPU's memory that this process may have, what a training step, which has been taken, leaves: half of its peak again is kept free.
+
+    Args:
+        lying: bytes that lie there already and do not grow.
+    """
     import torch
 
     free, total = torch.cuda.mem_get_info()
     own = min(free + torch.cuda.memory_reserved(), int(torch.cuda.get_per_process_memory_fraction() * total))
-    return own - 3 * torch.cuda.max_memory_reserved() // 2 - CONTEXT_BYTES
+    return own - lying - 3 * (torch.cuda.max_memory_reserved() - lying) // 2 - CONTEXT_BYTES
 
 
 def release_memory() -> None:

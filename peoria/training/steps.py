@@ -26,7 +26,7 @@ from peoria.training.frozen_features import CENTRE, FrozenTrunk
 from peoria.training.gpu import spare_bytes
 
 CROP_BYTES = CROP_PX * CROP_PX * 3
-RESIDENT_PASSES = 2  # over train: a picture is a quarter larger than a crop of it
+RESIDENT_PASSES = 6  # over train: bringing a picture there costs what some five crops do (reckoned, not measured)
 HEAD_BATCH = 8192  # pictures at a time in front of the head
 
 
@@ -120,7 +120,8 @@ class FineTuning:
         return len(rows)
 
     def outputs(self) -> np.ndarray:
-        if self._held is None and self.device.type == "cuda" and len(self.val) * CROP_BYTES <= spare_bytes():
+        lying = 0 if self._resident is None else self._resident.pictures.nbytes
+        if self._held is None and self.device.type == "cuda" and len(self.val) * CROP_BYTES <= spare_bytes(lying):
             self._held = []
         return forward_all(self.net, self.val.pixels, device=self.device, autocast=self.autocast, held=self._held)
 

@@ -18,7 +18,7 @@ from tests.helpers.small import small_sweep
         (0, 16, {"net": "caffenet"}, {}, 0.0, 16),
         (1, 16, {"net": "caffenet"}, {"ray": "10.0.0.1:6379"}, 0.0, 8),
         (1, 16, {"net": "tiny"}, {}, 0.0, 16),
-        (1, 16, {"net": "alexnet", "trunk": "frozen", "weights": "x"}, {}, 0.0625, 16),
+        (1, 16, {"net": "alexnet", "trunk": "frozen", "weights": "x"}, {}, 0.1, 10),
         (4, 16, {"net": "alexnet", "trunk": "frozen", "weights": "x"}, {}, 0.25, 16),
         (4, 6, {"net": "alexnet", "trunk": "frozen", "weights": "x"}, {}, 0.5, 6),
         (2, 7, {"net": "alexnet", "trunk": "frozen", "weights": "x"}, {"cpus_per_trial": 2}, 0.5, 3),

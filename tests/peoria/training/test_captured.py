@@ -54,7 +54,7 @@ def one_graph(how: FineTuning, optimizer: torch.optim.Optimizer) -> OneGraph:
 @pytest.mark.parametrize("room", [0, 10**12])
 def test_a_graph_takes_the_steps_that_are_taken_one_by_one(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
     """The same bits, batch by batch, with dropout and a rate that falls; also from pictures that lie on the device whole."""
-    monkeypatch.setattr(steps, "spare_bytes", lambda: room)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: room)
     alone, losses = trained(dataset, OneByOne)
     graph, same = trained(dataset, one_graph)
     assert (graph._resident is not None) is bool(room)
@@ -65,14 +65,14 @@ def test_a_graph_takes_the_steps_that_are_taken_one_by_one(dataset: Dataset, mon
 
 def test_without_the_copy_or_the_seed_it_takes_others(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """The controls: a replay without its batch copied there sees the first again; without the seed it drops others."""
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 0)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 0)
     _, losses = trained(dataset, OneByOne)
     monkeypatch.setattr(torch.Tensor, "copy_", lambda self, other: self)
     _, stale = trained(dataset, one_graph)
     assert stale[:4] == losses[:4]
     assert stale[4:] != losses[4:]
     monkeypatch.undo()
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 0)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 0)
     monkeypatch.setattr(steps, "seed_dropout", lambda *_: None)
     assert trained(dataset, one_graph)[1] != losses
 
@@ -80,7 +80,7 @@ def test_without_the_copy_or_the_seed_it_takes_others(dataset: Dataset, monkeypa
 @pytest.mark.parametrize("said", ["CUDA error: operation not permitted when stream is capturing\nCUDA kernel errors", "out of memory"])
 def test_what_cannot_be_captured_is_launched_by_itself(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, said: str) -> None:
     """And nothing else that is raised there is taken for that."""
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 0)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 0)
     notes: list[str] = []
 
     def refused(compute: Compute) -> Compute:
@@ -100,7 +100,7 @@ def test_what_cannot_be_captured_is_launched_by_itself(dataset: Dataset, monkeyp
 
 
 def test_a_plugins_net_is_not_captured(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 0)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 0)
     how, _ = trained(dataset, OneByOne, batches=1)
     how.device = torch.device("cuda")
     optimizer, config = make_optimizer(how.net, learning_rate=RATE, head_multiplier=8.0), trial_config()
@@ -110,7 +110,7 @@ def test_a_plugins_net_is_not_captured(dataset: Dataset, monkeypatch: pytest.Mon
 
 
 def test_a_set_that_is_seen_too_seldom_is_not_brought_whole(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 10**12)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 10**12)
     assert trained(dataset, one_graph, batches=5, passes=1)[0]._resident is None
 
 

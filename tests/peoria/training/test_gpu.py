@@ -198,7 +198,8 @@ def test_training_never_waits_for_the_device(dataset: Dataset) -> None:
 
 
 @gpu
-def test_a_trial_on_the_gpu_learns_and_goes_on(dataset: Dataset, tmp_path: Path) -> None:
+def test_a_trial_on_the_gpu_learns_and_goes_on(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("peoria.training.saving.EVERY_S", 0.0)  # a checkpoint at each evaluation, as of a long trial
     config = trial_config(device="cuda")
     whole = list(train(config, dataset, TrialFolder(tmp_path / "whole")))
     running = train(config, dataset, TrialFolder(tmp_path / "cut"))

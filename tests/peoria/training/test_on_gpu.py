@@ -30,6 +30,7 @@ from tests.helpers.small import trial_config
 
 pytestmark = pytest.mark.gpu
 CUDA, SIZE, RATE = torch.device("cuda"), 16, 1e-3
+compiles = pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores")  # some torch says so while it compiles; the head is exact on purpose
 
 
 def made(
@@ -47,17 +48,18 @@ def made(
     how = FineTuning(
         built, fitted, Batches(dataset.train.pixels, fitted.encode(y), np.arange(len(y)), SIZE, 0), dataset.val, 10**6, autocast, compiled
     )
-    return how, make(how, make_optimizer(built, learning_rate=RATE, head_multiplier=5.0))
+    optimizer = make_optimizer(built, learning_rate=RATE, head_multiplier=5.0)
+    return how, OneGraph(how, optimizer, note=pytest.fail) if make is OneGraph else make(how, optimizer)  # launched one by one it would agree too
 
 
-def losses(step: Step, num: int = 12) -> list[float]:
-    return [float(step(number * SIZE, RATE)) for number in range(num)]
+def losses(step: Step, num: int = 12, rate: float = RATE) -> list[float]:
+    return [float(step(number * SIZE, rate)) for number in range(num)]
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_graph_takes_the_steps_that_are_taken_one_by_one(dataset: Dataset, monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     """Up to rounding, with dropout, whose seed is set before each replay; also with the pictures on the GPU."""
-    monkeypatch.setattr(steps, "spare_bytes", lambda: 10**12 if whole else 0)
+    monkeypatch.setattr(steps, "spare_bytes", lambda *_: 10**12 if whole else 0)
     alone = losses(made(dataset, OneByOne)[1])
     how, step = made(dataset, OneGraph)
     assert losses(step) == pytest.approx(alone, rel=2e-2)
@@ -78,10 +80,12 @@ def test_replays_wait_for_nothing(dataset: Dataset) -> None:
 
 
 @pytest.mark.slow
+@compiles
 def test_the_whole_net_compiled_learns_what_it_learnt(dataset: Dataset) -> None:
-    """CaffeNet drops out other units then; what it loses is of a size."""
-    alone = losses(made(dataset, OneByOne, net="caffenet")[1], 30)
-    compiled = losses(made(dataset, OneGraph, net="caffenet", compiled=True)[1], 30)
+    """CaffeNet drops out other units then; what it loses is of a size. At larger rates a net that begins with nothing diverges."""
+    alone = losses(made(dataset, OneByOne, net="caffenet")[1], 30, 1e-5)
+    compiled = losses(made(dataset, OneGraph, net="caffenet", compiled=True)[1], 30, 1e-5)
+    assert np.isfinite(alone).all()
     assert np.mean(compiled) == pytest.approx(np.mean(alone), rel=0.2)
 
 
@@ -109,7 +113,7 @@ def test_what_is_held_is_the_state_when_it_was_asked_for() -> None:
     asked_s = time.perf_counter() - begun
     state["net"]["weight"] += 1
     whole = found()
-    assert asked_s < time.perf_counter() - begun  # it did not wait
+    assert asked_s < (time.perf_counter() - begun) / 2  # it did not wait
     assert float(whole["net"]["weight"].min()) == float(whole["net"]["weight"].max()) == 1.0
     assert whole["net"]["weight"].device.type == whole["optimizer"]["param_groups"][0]["lr"].device.type == "cpu"
 
@@ -133,12 +137,13 @@ def test_pictures_rank_as_on_a_cpu() -> None:
     with exact_float32():
         exact = forward_all(net, pixels, device=CUDA, autocast=None)[:, 0]
     rounded = forward_all(net, pixels, device=CUDA, autocast=None)[:, 0]
-    assert 1 - spearman(exact, on_cpu) < 1e-6
+    assert 1 - spearman(exact, on_cpu) < 1e-5  # an untrained net's scores differ by 0.005 (sd): rounding swaps a few neighbours
     assert np.abs(exact - on_cpu).max() < 1e-4
     assert np.abs(rounded - on_cpu).max() > np.abs(exact - on_cpu).max()
 
 
 @pytest.mark.slow
+@compiles
 def test_a_compiled_trial_stops_and_goes_on(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(captured, "COMPILED_FROM", 0)
     config, left = trial_config(device="cuda"), iter(range(25))
