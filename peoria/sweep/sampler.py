@@ -1,188 +1,190 @@
-"""TPE for a sweep: seeded so that a kill at any instant changes no draw, from finished trials kept in memory."""
+"""The searcher: what the next trial of a sweep is, seeded so that a kill at any instant changes no draw."""
 
 import bisect
-from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 import optuna
-
-# Not public, so pyproject.toml admits one minor version of Optuna. All else about the sampler is public; with the public TPESampler in place of these
-# a draw around the 1,000th trial costs three times as much, for it reads and sorts all trials for each group of parameters.
-from optuna.samplers._tpe.sampler import _ParzenEstimator, _ParzenEstimatorParameters, default_gamma, default_weights
+from optuna.distributions import CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
+from scipy.special import ndtri
+from threadpoolctl import ThreadpoolController
 
-from peoria.config.space import RANGES_OF_A_TASK
+from peoria.config.space import RANGES_OF_A_TASK, Space
 from peoria.config.sweep import Sweep
 from peoria.data.streams import SweepStream, derived_seed
+from peoria.sweep.study import DIVERGED_VALUE
+from peoria.sweep.surrogate import Trend, stays_finite
 
 Distributions = dict[str, optuna.distributions.BaseDistribution]
-Params = dict[str, Any]  # Optuna's: by parameter, its value
 
-# As in Optuna's TPESampler where nothing is said.
 ONE_IN = 4  # random points that are drawn evenly, whatever is typical: where that is wrong, the search finds out
-NUM_CANDIDATES = 24
-PARZEN = _ParzenEstimatorParameters(prior_weight=1.0, consider_magic_clip=True, consider_endpoints=False, weights=default_weights, multivariate=True)
+RATE_SCALES = (0.35, 0.5, 0.7)  # of a trend, one for each draw
+EVENLY, NEARBY, HOPEFUL = 150, 75, 60  # candidates; those of them that are drawn among
+PARENTS = 6  # the best trials, near which NEARBY lie
+NEAR_RATE, NEAR_MULTIPLIER, OTHER_TASK, OTHER_CUT = 0.06, 0.12, 0.2, 0.3  # how near: standard deviations; chances of another
+OPTIMISM = 2.0  # standard deviations
+WORTH, CAUTION = 4.0, 0.25  # see `TrialSampler._best`
+MOST = 128  # trials that a draw is reckoned from, so that its cost does not grow with the sweep: the best half, and the latest others
 
 
-class Columns:
-    """Values of parameters by trial number: float64 [numbers up to now], as Optuna stores them, NaN where there is none."""
-
-    def __init__(self) -> None:
-        self._columns: dict[str, np.ndarray] = {}
-        self._size = 0  # of each of these
-        self.size = 0  # numbers up to the highest that was set
-
-    def set(self, number: int, params: Params, distributions: Distributions) -> None:
-        if number >= self._size:
-            more = np.full(2 * number + 1 - self._size, np.nan)
-            self._columns = {name: np.append(column, more) for name, column in self._columns.items()}
-            self._size += len(more)
-        self.size = max(self.size, number + 1)
-        for name, value in params.items():
-            column = self._columns.setdefault(name, np.full(self._size, np.nan))
-            column[number] = distributions[name].to_internal_repr(value)
-
-    def clear(self, number: int) -> None:
-        for column in self._columns.values():
-            column[number] = np.nan
-
-    def of(self, space: Distributions, size: int) -> np.ndarray:
-        """[parameter of ``space``, number below ``size``]."""
-        found = np.full((len(space), size), np.nan)
-        for row, name in zip(found, space, strict=True):
-            if name in self._columns:
-                row[: self.size] = self._columns[name][: self.size]
-        return found
+@cache
+def blas() -> ThreadpoolController:
+    return ThreadpoolController()
 
 
-class RunningTrials:
-    """What the trials under way were drawn as, read again only of those that have changed."""
+class Settings:
+    """Trials' settings as `peoria.sweep.surrogate` takes them."""
 
-    def __init__(self) -> None:
-        self.columns = Columns()
-        self._read: dict[int, Params] = {}  # by number, what was read last: Optuna puts another in its place when one is drawn
+    def __init__(self, space: Space) -> None:
+        self._space = space
+        self._spans = {
+            (task, name): (np.log(span.low), max(np.log(span.high) - np.log(span.low), 1e-12))
+            for task in space.task
+            for name in RANGES_OF_A_TASK
+            for span in [space.span(task, name)]
+        }
+        self.distributions: Distributions = {"task": CategoricalDistribution(space.task), "outlier_sd": CategoricalDistribution(space.outlier_sd)}
+        for task, name in self._spans:
+            span = space.span(task, name)
+            self.distributions[f"{task}/{name}"] = FloatDistribution(span.low, span.high, log=True)
 
-    def read(self, trials: Iterable[FrozenTrial], drawn: Mapping[int, tuple[Params, Distributions]], without: int) -> None:
-        """
-        Args:
-            trials: all that are running.
-            drawn: by number, what was drawn together, which its task may not ask for.
-            without: the trial that is being drawn.
-        """
-        before, self._read = self._read, {}
-        for trial in trials:
-            number, now = trial.number, trial.params
-            if number == without:
-                continue
-            if before.pop(number, None) is not now:
-                params, distributions = drawn.get(number, ({}, {}))
-                self.columns.set(number, params | now, distributions | trial.distributions)
-            self._read[number] = now
-        for number in before:  # they have ended
-            self.columns.clear(number)
+    def point(self, params: dict[str, Any]) -> list[float] | None:
+        """Of a trial's parameters; None of one that is not drawn to its end."""
+        task = params.get("task", "")
+        if "outlier_sd" not in params or any(f"{task}/{name}" not in params for name in RANGES_OF_A_TASK):
+            return None
+        places = [self._place(task, name, params[f"{task}/{name}"]) for name in RANGES_OF_A_TASK]
+        return [self._space.task.index(task), self._space.outlier_sd.index(params["outlier_sd"]), *places]
+
+    def params(self, point: np.ndarray) -> dict[str, Any]:
+        """The other way round."""
+        task, cut = self._space.task[int(point[0])], self._space.outlier_sd[int(point[1])]
+        return {"task": task, "outlier_sd": cut} | {
+            f"{task}/{name}": self._value(task, name, place) for name, place in zip(RANGES_OF_A_TASK, point[2:], strict=True)
+        }
+
+    def evenly(self, num: int, rng: np.random.Generator) -> np.ndarray:
+        """Anywhere, float64 [num, 4]."""
+        tasks, cuts = (rng.integers(len(values), size=num) for values in (self._space.task, self._space.outlier_sd))
+        return np.column_stack([tasks, cuts, rng.random((num, 2))])
+
+    def near(self, points: np.ndarray, num: int, rng: np.random.Generator) -> np.ndarray:
+        """Each near one of ``points``, float64 [num, 4]."""
+        found, others = points[rng.integers(len(points), size=num)], self.evenly(num, rng)
+        found[:, 2:] = np.clip(found[:, 2:] + rng.standard_normal((num, 2)) * (NEAR_RATE, NEAR_MULTIPLIER), 0, 1)
+        return np.where(np.column_stack([rng.random((num, 2)) < (OTHER_TASK, OTHER_CUT), np.zeros((num, 2), bool)]), others, found)
+
+    def _place(self, task: str, name: str, value: float) -> float:
+        low, width = self._spans[task, name]
+        return float((np.log(value) - low) / width)
+
+    def _value(self, task: str, name: str, place: float) -> float:
+        (low, width), span = self._spans[task, name], self._space.span(task, name)
+        return float(np.clip(np.exp(low + place * width), span.low, span.high))
 
 
 class FinishedTrials:
-    """The finished trials as TPE sees them, kept from trial to trial: Optuna's own reads and sorts all of them for each group of parameters."""
+    """What the searcher knows of the trials that have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._points: dict[int, list[float]] = {}  # by number
         self._ranked: list[tuple[int, float, float, int]] = []  # best first; the number comes last
-        self._columns = Columns()
-        self._spaces: dict[frozenset[str], tuple[int, Distributions]] = {}  # names drawn together → the first trial with them
+        self._diverged: list[int] = []
 
     def __len__(self) -> int:
-        return len(self._ranked)
+        return len(self._points)
 
     def add(self, trial: FrozenTrial) -> None:
-        """Adds a trial that Optuna knows as COMPLETE or PRUNED."""
-        rank: tuple[int, float, float]
+        """Adds a trial that Optuna knows as COMPLETE or PRUNED: the first ones by their values, then those that came furthest, by the last one's."""
+        point = self._settings.point(trial.params)
+        assert point is not None
+        self._points[trial.number] = point
         if trial.state == TrialState.COMPLETE:
             assert trial.value is not None
-            rank = (0, -trial.value, 0.0)
+            if trial.value <= DIVERGED_VALUE:
+                bisect.insort(self._diverged, trial.number)
+                return
+            rank: tuple[int, float, float] = (0, -trial.value, 0.0)
         else:
             step, value = max(trial.intermediate_values.items(), default=(-1, 0.0))
             rank = (1, -step, -value)
         bisect.insort(self._ranked, (*rank, trial.number))
-        self._columns.set(trial.number, trial.params, trial.distributions)
-        names = frozenset(trial.distributions)
-        if names not in self._spaces or trial.number < self._spaces[names][0]:
-            self._spaces[names] = (trial.number, trial.distributions)
 
-    def groups(self) -> list[Distributions]:
-        """The parameters in groups that are drawn together: each is whole in every trial, or not there at all.
+    def known(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Settings of those that have not diverged, best first, float64 [N, 4]; how good these were, as normal quantiles of their ranks; settings of
+        those that have diverged [D, 4]. Each at most MOST."""
+        num = len(self._ranked)
+        numbers, chosen = np.array([number for *_, number in self._ranked], dtype=int), np.ones(num, bool)
+        if num > MOST:
+            chosen[MOST // 2 :] = False
+            chosen[MOST // 2 + np.argsort(numbers[MOST // 2 :])[-(MOST - MOST // 2) :]] = True
+        values = ndtri((num - np.arange(num) - 0.5) / max(num, 1))
+        return self._at(numbers[chosen].tolist()), values[chosen], self._at(self._diverged[-MOST:])
 
-        They come in the order in which going through all trials by number would find them, their parameters by name, without those of one value.
-        """
-        found: list[Distributions] = []
-        for _, space in sorted(self._spaces.values(), key=lambda first: first[0]):
-            parts = [{name: group[name] for name in group if (name in space) == inside} for group in found for inside in (True, False)]
-            known = {name for group in found for name in group}
-            found = [part for part in (*parts, {name: space[name] for name in space if name not in known}) if part]
-        groups = [{name: group[name] for name in sorted(group) if not group[name].single()} for group in found]
-        return [group for group in groups if group]
-
-    def split(self, space: Distributions, running: Columns) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """The values of the best trials and of all others, float64 [trials with all of ``space``] for each parameter, by number of trial.
-
-        Args:
-            running: of the trials that have not ended; they count among the others.
-        """
-        size = max(self._columns.size, running.size)
-        values, under_way = self._columns.of(space, size), running.of(space, size)
-        not_ended = ~np.isnan(under_way).any(axis=0)
-        values[:, not_ended] = under_way[:, not_ended]
-        best = np.zeros(size, bool)
-        best[[number for *_, number in self._ranked[: default_gamma(len(self))]]] = True
-        there = ~np.isnan(values).any(axis=0)
-        below, above = ({name: column[rows] for name, column in zip(space, values, strict=True)} for rows in (there & best, there & ~best))
-        return below, above
+    def _at(self, numbers: list[int]) -> np.ndarray:
+        return np.array([self._points[number] for number in numbers], dtype=float).reshape(-1, 4)
 
 
 class TrialSampler(optuna.samplers.BaseSampler):
-    """TPE (tree-structured Parzen estimator) over the joint space of a task, seeded for each trial by its number, and by the parameter's name where
-    one is drawn alone.
+    """Random points first, `startup_per_task` a task; then Thompson sampling on a slow trend over all tasks and cuts (`peoria.sweep.surrogate`).
 
-    So a trial whose drawing was cut short by a kill gets the rest of what it would have got. It draws what Optuna's ``TPESampler(multivariate=True,
-    group=True)`` would draw with that seed, but from ``finished``, to which whoever tells Optuna of a trial's end adds it; so that its time hardly
-    grows with the sweep.
+    Each draw is seeded by the number of its trial, a random one also by the parameter's name: so a trial whose drawing was cut short by a kill gets
+    the rest of what it would have got. Whoever tells Optuna of a trial's end adds it to ``finished``.
     """
 
     def __init__(self, sweep: Sweep) -> None:
-        self._sweep_seed = sweep.seed
-        self._space, self._num_startup = sweep.space, sweep.startup_per_task * len(sweep.space.task)
-        self.finished = FinishedTrials()
-        self._running = RunningTrials()
-        self._drawn: dict[int, tuple[Params, Distributions]] = {}  # by number of a running trial, what its task does not ask for included
+        self._sweep_seed, self._space, self._num_startup = sweep.seed, sweep.space, sweep.startup_per_task * len(sweep.space.task)
+        self._settings = Settings(sweep.space)
+        self.finished = FinishedTrials(self._settings)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> Distributions:
-        return {name: distribution for group in self.finished.groups() for name, distribution in group.items()}
+        return self._settings.distributions
 
-    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> Params:
+    def sample_relative(self, study: optuna.Study, trial: FrozenTrial, search_space: Distributions) -> dict[str, Any]:
+        """The best candidate; of the tasks that it is not of, which a trial queued by hand may ask for, the ranges' values of their best."""
         if len(self.finished) < self._num_startup:
             return {}
-        rng, running = np.random.RandomState(self._seed(trial)), self._under_way(study, trial)
-        params: Params = {}
-        distributions: Distributions = {}
-        for group in self.finished.groups():
-            params |= self._sample(group, running, rng)
-            distributions |= group
-        self._drawn[trial.number] = params, distributions
-        return params
+        rng = np.random.default_rng(self._seed(trial))
+        with blas().limit(limits=1, user_api="blas"):  # a second thread gains nothing of matrices so small, and waits for a core that trains
+            best = self._best(rng, self._under_way(study, trial))
+        found: dict[str, Any] = {}
+        for point in best:
+            found = self._settings.params(point) | found
+        return found
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any) -> Any:
         seed = self._seed(trial, param_name)
-        if len(self.finished) < self._num_startup:
-            task, _, name = param_name.rpartition("/")
-            span = self._space.span(task, name) if name in RANGES_OF_A_TASK else None
-            if span is None or span.typical is None or self._is_even(trial.number):
-                return optuna.samplers.RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
-            return span.about_typical(np.random.default_rng(seed).random())
-        space = {param_name: param_distribution}
-        return self._sample(space, self._under_way(study, trial), np.random.RandomState(seed))[param_name]
+        task, _, name = param_name.rpartition("/")
+        span = self._space.span(task, name) if name in RANGES_OF_A_TASK else None
+        if span is None or span.typical is None or self._is_even(trial.number):
+            return optuna.samplers.RandomSampler(seed).sample_independent(study, trial, param_name, param_distribution)
+        return span.about_typical(np.random.default_rng(seed).random())
 
-    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        self._drawn.pop(trial.number, None)
+    def _best(self, rng: np.random.Generator, running: np.ndarray) -> np.ndarray:
+        """Candidates, the first one of each task, best first.
+
+        Among the most hopeful candidates (by mean and OPTIMISM standard deviations) one function of the posterior decides. A divergence is cheap, for
+        it shows early, and the best rates often lie just below those that diverge: so the chance of one takes little, the CAUTION-th power of that of
+        ending well from what the function says, WORTH standard deviations added, that is nearly always above 0.
+        """
+        finite, values, diverged = self.finished.known()
+        if not len(finite):
+            return self._settings.evenly(1, rng)
+        candidates = np.vstack([self._settings.evenly(EVENLY, rng), self._settings.near(finite[:PARENTS], NEARBY, rng)])
+        trend = Trend(finite, values, running, candidates, float(rng.choice(RATE_SCALES)))
+        hopeful = np.argsort(-(trend.mean + OPTIMISM * trend.sd), kind="stable")[:HOPEFUL]
+        worth = (trend.sample(hopeful, rng) + WORTH) * stays_finite(candidates[hopeful], finite, diverged) ** CAUTION
+        ordered = candidates[hopeful[np.argsort(-worth, kind="stable")]]
+        return ordered[np.sort(np.unique(ordered[:, 0], return_index=True)[1])]
+
+    def _under_way(self, study: optuna.Study, trial: FrozenTrial) -> np.ndarray:
+        """Settings of the latest others that run, float64 [R, 4], R ≤ MOST."""
+        others = [one for one in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)) if one.number != trial.number]
+        points = [self._settings.point(one.params) for one in others[-MOST:]]
+        return np.array([point for point in points if point is not None], dtype=float).reshape(-1, 4)
 
     def _is_even(self, number: int) -> bool:
         """Of each ONE_IN trials in a row one, drawn for them together."""
@@ -190,14 +192,3 @@ class TrialSampler(optuna.samplers.BaseSampler):
 
     def _seed(self, trial: FrozenTrial, name: str = "") -> int:
         return derived_seed(self._sweep_seed, trial.number, SweepStream.SAMPLER, *name.encode())
-
-    def _under_way(self, study: optuna.Study, trial: FrozenTrial) -> Columns:
-        self._running.read(study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)), self._drawn, trial.number)
-        return self._running.columns
-
-    def _sample(self, space: Distributions, running: Columns, rng: np.random.RandomState) -> Params:
-        """Of ``NUM_CANDIDATES`` points drawn as the best trials lie, the one that is likeliest under these against all others."""
-        below, above = (_ParzenEstimator(values, space, PARZEN) for values in self.finished.split(space, running))
-        points = below.sample(rng, NUM_CANDIDATES)
-        chosen = int(np.argmax(below.log_pdf(points) - above.log_pdf(points)))
-        return {name: distribution.to_external_repr(points[name][chosen].item()) for name, distribution in space.items()}

@@ -1,4 +1,4 @@
-"""How often this process does what takes time: opens a file, looks into a folder, waits for the disk, reads a trial's parameter."""
+"""How often this process does what takes time: opens a file, looks into a folder, waits for the disk, takes a trial's settings apart."""
 
 import os
 import sys
@@ -8,11 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-import optuna
+from peoria.sweep.sampler import Settings
 
 _counting: list[Counter[str]] = []
 _hooked: list[bool] = []
-DISTRIBUTIONS = (optuna.distributions.FloatDistribution, optuna.distributions.CategoricalDistribution)
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
@@ -22,7 +21,7 @@ def _hook(event: str, arguments: tuple[Any, ...]) -> None:
 
 @contextmanager
 def counted() -> Iterator[Counter[str]]:
-    """``with counted() as num:``: num["open"], num["os.scandir"], num["stat"], num["fsync"], num["parsed"]."""
+    """``with counted() as num:``: num["open"], num["os.scandir"], num["stat"], num["fsync"], num["points"]."""
     if not _hooked:
         sys.addaudithook(_hook)  # for ever: it counts only inside
         _hooked.append(True)
@@ -36,16 +35,13 @@ def counted() -> Iterator[Counter[str]]:
         found["fsync"] += 1
         fsync(handle)
 
-    def parsing(kind: Any) -> Any:
-        real = kind.to_internal_repr
+    point = Settings.point
 
-        def to_internal_repr(self: Any, value: Any) -> float:
-            found["parsed"] += 1
-            return float(real(self, value))
+    def counting_point(self: Settings, params: dict[str, Any]) -> list[float] | None:
+        found["points"] += 1
+        return point(self, params)
 
-        return patch.object(kind, "to_internal_repr", to_internal_repr)
-
-    with patch.object(os, "stat", counting_stat), patch.object(os, "fsync", counting_fsync), parsing(DISTRIBUTIONS[0]), parsing(DISTRIBUTIONS[1]):
+    with patch.object(os, "stat", counting_stat), patch.object(os, "fsync", counting_fsync), patch.object(Settings, "point", counting_point):
         _counting.append(found)
         try:
             yield found

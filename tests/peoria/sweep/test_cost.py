@@ -12,8 +12,8 @@ from optuna.trial import TrialState
 
 from benchmarks.driver import REPORTS, fill, report_of, sweep_of, unsynced
 from peoria.records.folder import SweepFolder
+from peoria.sweep import sampler
 from peoria.sweep.one_writer import OneWriter
-from peoria.sweep.sampler import RunningTrials
 from peoria.sweep.storage import Journal
 from peoria.sweep.trial_store import Assignment, TrialStore
 from tests.helpers.counted import counted
@@ -65,14 +65,14 @@ class Events:
 @pytest.mark.parametrize(("running", "ended"), SIZES)
 def test_no_event_grows_with_the_sweep(running: tuple[int, int], ended: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("peoria.sweep.pruner.RungPruner.prune", _kept_by(monkeypatch))
+    monkeypatch.setattr(sampler, "MOST", running[0])
     few = Events(tmp_path / "few", ended[0], running[0], monkeypatch)
     concurrent = Events(tmp_path / "concurrent", ended[0], running[1], monkeypatch)
     many = Events(tmp_path / "many", ended[1], running[0], monkeypatch)
     for what in ("open", "os.scandir", "os.listdir", "stat", "fsync", "rows"):
         assert few.of(what) == concurrent.of(what) == many.of(what), what
-    # A draw turns its own values back and forth, and the few that its trial before has drawn; never those of all that run.
-    assert few.of("parsed") == many.of("parsed")
-    assert abs(few.of("parsed")["suggest"] - concurrent.of("parsed")["suggest"]) <= 10
+    assert few.of("points") == concurrent.of("points") == many.of("points")  # a draw looks at a fixed number of those that run
+    assert few.of("points")["suggest"] == running[0]
     assert few.of("rows") == dict.fromkeys(few.of("rows"), 0)
 
 
@@ -98,19 +98,13 @@ def test_the_counters_see_what_was_done_before(tmp_path: Path, monkeypatch: pyte
     monkeypatch.undo()
 
     monkeypatch.setattr("peoria.sweep.pruner.RungPruner.prune", _kept_by(monkeypatch))
-    monkeypatch.setattr(RunningTrials, "read", _read_anew)
-    forgetful = [Events(tmp_path / f"running-{running}", 20, running, monkeypatch).of("parsed")["suggest"] for running in (5, 40)]
-    assert forgetful[1] > forgetful[0] + 35 * 3 > whole.of("parsed")["suggest"]
+    everybody = [Events(tmp_path / f"running-{running}", 20, running, monkeypatch).of("points")["suggest"] for running in (5, 40)]
+    assert everybody == [5, 40]
     monkeypatch.undo()
 
     monkeypatch.setattr("peoria.sweep.pruner.RungPruner.prune", _kept_by(monkeypatch))
     monkeypatch.setattr(Journal, "read_logs", JournalFileBackend.read_logs)
     assert Events(tmp_path / "journal", 20, 5, monkeypatch).of("open")["suggest"] > whole.of("open")["suggest"] + 5
-
-
-def _read_anew(self: RunningTrials, trials: Any, drawn: Any, without: int, read: Any = RunningTrials.read) -> None:
-    self._read = {}
-    read(self, trials, drawn, without)
 
 
 def test_how_often_a_trial_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

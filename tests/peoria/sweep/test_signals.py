@@ -51,6 +51,7 @@ from pathlib import Path
 from peoria.sweep import signals
 
 signals.END_S = 2.2  # else this test takes as long as that
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell leaves it ignored in what it starts in the background
 number, ends = int(sys.argv[1]), sys.argv[3] == "ends"
 try:
     with signals.handled(for_good=sys.argv[2] == "for_good") as came:
