@@ -38,7 +38,7 @@ from peoria.sweep.ray_errand import do_errand
 from peoria.sweep.ray_leaving import leaving
 from peoria.sweep.ray_nodes import here, outlook, scout, watch, watch_nodes
 from peoria.sweep.ray_setup import Setup, first_line
-from peoria.sweep.ray_start import connect
+from peoria.sweep.ray_start import ActorClasses, connect
 from peoria.training.gpu import release_memory
 from peoria.training.messages import TrialReport, TrialSpec
 from peoria.training.trial import run_trial
@@ -259,6 +259,8 @@ def run_tune(line: Line, setup: Setup) -> None:
     """Runs all that the store owes; returns when it has no more."""
     shutil.rmtree(setup.scratch, ignore_errors=True)
     tune_controller.RayActorManager = ActorManager
+    if setup.address is None:
+        tune_controller._ActorClassCache = ActorClasses
     module, _, name = setup.actor.partition(":")
     __import__(module)
     state = TuneState(line, setup.probe_text)

@@ -1,5 +1,6 @@
 """How the process that Ray is used in comes to it: it joins a cluster, or starts a Ray of our own."""
 
+import os
 from typing import Any
 
 import ray
@@ -7,6 +8,9 @@ import ray
 from peoria.sweep.leaving import CLUSTER_ENV
 from peoria.sweep.ray_setup import Setup
 from peoria.training.usage import passed_on
+
+IDLE_MS = 20_000  # that workers live with nothing to do; by Ray's own second some are ended between the first trials' reservations and their start
+AHEAD = ("peoria.sweep.ray_executor", "peoria.training.loop", "peoria.training.steps")  # what a trial needs, with Tune and torch
 
 
 def connect(setup: Setup) -> None:
@@ -17,6 +21,8 @@ def connect(setup: Setup) -> None:
         ray.init(address=setup.address, runtime_env={"env_vars": setup.worker_env | CLUSTER_ENV | passed_on()}, **quiet)
         return
     _leave_out()
+    if not setup.num_gpus:  # where there are some, no worker that has seen none
+        os.environ |= {"RAY_preload_python_modules": ",".join(AHEAD), "RAY_idle_worker_killing_time_threshold_ms": str(IDLE_MS)}
     ray.init(  # worker_env is inherited; with a runtime_env, the workers that Ray starts ahead would not do and others be started
         address="local",
         num_cpus=setup.num_cpus,
@@ -26,8 +32,20 @@ def connect(setup: Setup) -> None:
         _temp_dir=setup.temporary,
         **quiet,
     )
-    for _ in range(0 if setup.num_gpus else setup.num_cpus):  # none that has seen no GPU, where there are some
-        ray.remote(num_cpus=1)(_import_ahead).remote()
+
+
+class ActorClasses:
+    """In place of Tune's own, for a Ray of our own: that one gives its actors an environment of their own (for a library that we have not), and what
+    this Ray's workers inherit besides. An actor with an environment, or a worker that has run a task, is none for the workers that Ray has started
+    ahead: others would be started when the first trials are there, and all be imported once more."""
+
+    def __init__(self) -> None:
+        self._made: dict[type, Any] = {}
+
+    def get(self, trainable: type) -> Any:
+        if trainable not in self._made:
+            self._made[trainable] = ray.remote(trainable)
+        return self._made[trainable]
 
 
 def _leave_out() -> None:
@@ -45,9 +63,3 @@ def _leave_out() -> None:
         pass
 
     Node.start_api_server, Node.start_monitor, Node.start_log_monitor = no_server, nothing, nothing
-
-
-def _import_ahead() -> None:
-    import peoria.sweep.ray_executor  # with Tune
-    import peoria.training.loop
-    import peoria.training.steps  # noqa: F401 - with torch

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from ray.tune.execution import tune_controller
+from ray.tune.execution.class_cache import _ActorClassCache
 
 from peoria.config.trial import TrialConfig
 from peoria.data.dataset import Dataset
@@ -21,6 +23,8 @@ from peoria.sweep.signals import Signals
 from peoria.sweep.trial_store import Assignment, TrialStore
 from peoria.training.messages import TrialReport, TrialSpec
 
+if os.environ.get("STUB_TUNES_OWN") == "1":  # in Ray's process, after peoria has put its own in place
+    tune_controller._ActorClassCache = _ActorClassCache
 CHUNK = 64 << 20  # bytes
 MOST = 5 << 30
 
@@ -30,6 +34,7 @@ def stub(
 ) -> Iterator[TrialReport]:
     """In place of training: the first trial of a sweep meets what the file ``fault`` beside the sweep names, the others do not."""
     (folder.path / "pid").write_text(f"{os.getpid()} {len(dataset.train)}")
+    (folder.path / "begun").write_text(str(begun_at()))
     (folder.path / "gpus").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", ""))
     fault = (folder.path.parents[2] / "fault").read_text()
     if folder.key == "0000":
@@ -45,6 +50,12 @@ def stub(
     for step in config.evaluation_points():
         status = "done" if step == config.pictures else "running"
         yield TrialReport.model_validate({"step": step, "status": status, "objective": 0.1, "points": [(step, {"val/rank_mean": 0.1})]})
+
+
+def begun_at() -> float:
+    """When this process began, unix seconds."""
+    up_s = float(Path("/proc/uptime").read_text().split()[0])
+    return time.time() - up_s + int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def grow(folder: TrialFolder, times: int) -> None:

@@ -75,6 +75,21 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("tunes_own", [False, True])
+def test_the_first_trials_get_the_workers_that_were_started_ahead(
+    tunes_own: bool, planted_shards: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have begun, and imported torch, before there is a trial. By Tune's own classes of actors others are started then: the control."""
+    monkeypatch.setenv("STUB_TUNES_OWN", str(int(tunes_own)))
+    (tmp_path / "fault").write_text("none")
+    store = TrialStore(SweepFolder(tmp_path / "sweep"), small_sweep(planted_shards, trials=2, prune=False))
+    run_with_ray(store, planted_shards, home / "cache", concurrent=2)
+    trials = [store.folder.trial(key) for key in ("0000", "0001")]
+    before_s = [trial.start.stat().st_mtime - float((trial.path / "begun").read_text()) for trial in trials]
+    assert [seconds > 0 for seconds in before_s] == [not tunes_own] * 2, before_s
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("share", "concurrent", "at_once"), [(0.3, 10, 3), (0.6, 2, 1), (0.4, 2, 2)])
 def test_fractions_are_placed_on_one_gpu(
     share: float, concurrent: int, at_once: int, planted_shards: Path, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
