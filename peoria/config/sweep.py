@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from peoria.config.paper_recipe import paper_points
 from peoria.config.problems import problems_of
 from peoria.config.settings import Settings, about
-from peoria.config.space import OURS, TASKS, YOURS, LogUniform, Positive, Space
+from peoria.config.space import OURS, RANGES_OF_A_TASK, TASKS, YOURS, LogUniform, Positive, Space
 from peoria.config.trial import Count, TrialConfig
 from peoria.data.filters import Filter
 from peoria.errors import ConfigError
@@ -34,6 +34,17 @@ class Point(Settings):
         point: dict[str, Any] = {"task": self.task}
         point |= {name: value for name in ("learning_rate", "head_multiplier") if (value := getattr(self, name)) is not None}
         return point if self.outlier_sd == "drawn" else point | {"outlier_sd": self.outlier_sd}
+
+    def outside(self, space: Space) -> list[str]:
+        """What of it lies outside the space, which the searcher could not learn from, each with what is accepted."""
+        given = self.given()
+        of_choices: dict[str, tuple[Any, ...]] = {"task": space.task, "outlier_sd": space.outlier_sd}
+        found = [f"{name} {given[name]!r}; one of {of_choices[name]}" for name in of_choices if name in given and given[name] not in of_choices[name]]
+        for name in RANGES_OF_A_TASK if self.task in space.task else ():
+            span = space.span(self.task, name)
+            if name in given and not span.low <= given[name] <= span.high:
+                found.append(f"{name} {given[name]:g}; {span.low:g} to {span.high:g}, the range of {self.task}")
+        return found
 
 
 class Plugin(BaseModel):
@@ -185,6 +196,9 @@ class Sweep(Settings):
             known = task_names(self.digests)
             if unknown := [task for task in self.space.task if task not in known]:
                 raise ValueError(f"task: {', '.join(map(repr, unknown))}; one or more of {', '.join(known)}")
+        for number, queued in enumerate(self.queue):
+            if outside := queued.outside(self.space):
+                raise ValueError("\n".join(f"queue.{number}: {text}" for text in outside))
         if own := sorted({"plugins", "rungs"} & set(self.shared)):
             raise ValueError(f"shared: {', '.join(own)}; the sweep's own, as in Sweep(plugins=('my_nets.py',), rungs=(0.125, 0.5))")
         searched = sorted(set(self.shared) & set(SEARCHED))
