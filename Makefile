@@ -34,7 +34,7 @@ test-second: install
 
 # What computes, as on another CPU: the oldest one that numpy, torch and OpenBLAS run on, whose floating sums have other last bits.
 COMPUTES = $(addprefix tests/peoria/,baselines data models paper report serving stats tasks training verdict) \
-  $(addprefix tests/shards/,cache images inspection pack read)
+  $(addprefix tests/shards/,cache images inspection pack read) tests/peoria/sweep/test_sampler.py
 test-other-cpu: install
 	another=$$($(BIN)/python -m tests.helpers.cpus) && env $$another $(BIN)/python -m pytest $(FAST) $(or $(ARGS),$(COMPUTES))
 
