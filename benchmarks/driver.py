@@ -33,6 +33,7 @@ from peoria.config.trial import TrialConfig, trial_label
 from peoria.records.folder import SweepFolder
 from peoria.records.points import Curve, point_lines
 from peoria.records.schema import Environment, SweepRecord, TrialOutcome, TrialStart
+from peoria.sweep.queued import START_UP
 from peoria.sweep.rebuild import rebuild
 from peoria.sweep.storage import open_storage
 from peoria.sweep.trial_store import Assignment, TrialStore
@@ -93,13 +94,11 @@ def fill(folder: SweepFolder, sweep: Sweep, num: int, storage: str | None = None
     """A sweep's record with ``num`` trials that have ended, two of three at a rung, and ``running`` that have begun."""
     environment = Environment(git_commit=None, git_dirty=None, lock_sha256=None, machine="", python="", versions={})
     rest: Any = {"question": "", "shards": "nowhere", "control": None, "where": None, "num_train": 1000, "num_val": 100}
-    rest |= {"identity": "ab" * 32, "val_keys_sha256": "2" * 64, "se_objective": 0.01}
+    rest |= {"identity": "ab" * 32, "val_keys_sha256": "2" * 64, "se_objective": 0.01, "storage": "journal", "sweep_id": "d" * 32}
     SweepRecord(
-        sweep_id="d" * 32,
         name=sweep.name,
         definition=sweep.definition(),
         trials=sweep.trials,
-        storage="journal",
         environment=environment,
         environments=(environment,),
         started_at=time.time(),
@@ -108,13 +107,14 @@ def fill(folder: SweepFolder, sweep: Sweep, num: int, storage: str | None = None
         **rest,
     ).write(folder.definition)
     dice, began = random.Random(0), time.time()
+    startup = [(task, f"{START_UP} {task} {turn}") for turn in range(sweep.startup_per_task) for task in sweep.space.task]
     for number in range(num + running):
-        task = dice.choice(sweep.space.task)
+        task, origin = startup[number] if number < len(startup) else (dice.choice(sweep.space.task), None)
         rates = {"learning_rate": 10 ** dice.uniform(-6, -2), "head_multiplier": 10 ** dice.uniform(0, 2)}
         point = {"task": task, "outlier_sd": dice.choice((None, 6.0, 3.0)), **rates}
         config = sweep.trial(point, seed=number, threads=1)
         trial, evaluations = folder.trial(f"{number:04d}"), REPORTS if number % 3 == 0 else 3
-        TrialStart(config=config, purpose="search", label=trial_label(trial.key, config), started_at=began + number).write(trial.start)
+        TrialStart(config=config, purpose="search", label=trial_label(trial.key, config), started_at=began + number, origin=origin).write(trial.start)
         if number >= num:
             continue
         curve = [point for evaluation in range(evaluations) for point in points_of(config, evaluation)]

@@ -196,9 +196,8 @@ class Sweep(Settings):
             known = task_names(self.digests)
             if unknown := [task for task in self.space.task if task not in known]:
                 raise ValueError(f"task: {', '.join(map(repr, unknown))}; one or more of {', '.join(known)}")
-        for number, queued in enumerate(self.queue):
-            if outside := queued.outside(self.space):
-                raise ValueError("\n".join(f"queue.{number}: {text}" for text in outside))
+        if outside := [f"queue.{number}: {text}" for number, queued in enumerate(self.queue) for text in queued.outside(self.space)]:
+            raise ValueError("\n".join(outside))
         if own := sorted({"plugins", "rungs"} & set(self.shared)):
             raise ValueError(f"shared: {', '.join(own)}; the sweep's own, as in Sweep(plugins=('my_nets.py',), rungs=(0.125, 0.5))")
         searched = sorted(set(self.shared) & set(SEARCHED))

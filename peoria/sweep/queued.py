@@ -12,6 +12,8 @@ from peoria.config.sweep import Sweep
 from peoria.records.folder import SweepFolder
 from peoria.sweep.follow_ups import FollowUp
 
+START_UP = "start-up"  # how the origin of such a point begins
+
 
 def paper_keys(sweep: Sweep) -> list[str]:
     """Of the paper's points, where the sweep runs them."""
@@ -28,7 +30,7 @@ def enqueue_points(searched: optuna.Study, sweep: Sweep) -> list[tuple[str, str]
         if origin not in origins:
             searched.enqueue_trial(sweep.space.named(given), user_attrs={"origin": origin})
             origins.add(origin)
-    startup = [(task, f"start-up {task} {turn}") for turn in range(sweep.startup_per_task) for task in sweep.space.task]
+    startup = [(task, f"{START_UP} {task} {turn}") for turn in range(sweep.startup_per_task) for task in sweep.space.task]
     return [(task, origin) for task, origin in startup if origin not in origins]
 
 

@@ -7,9 +7,11 @@ import ray
 
 from peoria.sweep.leaving import CLUSTER_ENV
 from peoria.sweep.ray_setup import Setup
+from peoria.training.memory import available_bytes
 from peoria.training.usage import passed_on
 
 IDLE_MS = 20_000  # that workers live with nothing to do; by Ray's own second some are ended between the first trials' reservations and their start
+AHEAD_BYTES = 400 << 20  # of a worker that has imported AHEAD; Ray starts as many ahead as it has CPUs
 AHEAD = ("peoria.sweep.ray_executor", "peoria.training.loop", "peoria.training.steps")  # what a trial needs, with Tune and torch
 
 
@@ -21,8 +23,9 @@ def connect(setup: Setup) -> None:
         ray.init(address=setup.address, runtime_env={"env_vars": setup.worker_env | CLUSTER_ENV | passed_on()}, **quiet)
         return
     _leave_out()
-    if not setup.num_gpus:  # where there are some, no worker that has seen none
-        os.environ |= {"RAY_preload_python_modules": ",".join(AHEAD), "RAY_idle_worker_killing_time_threshold_ms": str(IDLE_MS)}
+    if not setup.num_gpus and 4 * setup.num_cpus * AHEAD_BYTES < available_bytes():  # with GPUs, no worker that has seen none
+        os.environ.setdefault("RAY_preload_python_modules", ",".join(AHEAD))
+        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(IDLE_MS))
     ray.init(  # worker_env is inherited; with a runtime_env, the workers that Ray starts ahead would not do and others be started
         address="local",
         num_cpus=setup.num_cpus,

@@ -127,7 +127,7 @@ def default_gpus(options: RunOptions, sweep: Sweep) -> float:
     """GPUs a trial where nobody said: one where this machine has any; none on a cluster, whose driver may sit on a node without.
 
     None for `tiny`, which a few CPUs train faster. Heads on a frozen trunk are trained by CPUs too, and only the trunk is run on the GPU, once: so
-    many trials share one that each CPU has its own, but at most BESIDE.
+    many trials share one that each CPU has its own, but at most BESIDE: a share that is named (``--gpus-per-trial 0.02``) may be smaller.
     """
     if options.cluster is not None or not (gpus := gpus_here()) or sweep.shared.get("net") == "tiny":
         return 0.0

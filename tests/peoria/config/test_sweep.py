@@ -103,6 +103,7 @@ def test_spaces(values: dict[str, object], text: str, tmp_path: Path) -> None:
         ("Sweep(name='a', shards='b', space={'task': ('hybrid',)}, queue=(1,))", r"queue.0: 1; Point\(…\)"),
         ("Sweep(name='a', shards='b', queue=(Point(task='ranking'),))", "queue.0: task 'ranking'; one of"),
         ("Sweep(name='a', shards='b', queue=(Point(task='hybrid'), Point(task='hybrid', outlier_sd=5.5)))", "queue.1: outlier_sd 5.5; one of"),
+        ("Sweep(name='a', shards='b', queue=(Point(task='x'), Point(task='y')))", r"(?s)queue.0: task 'x'.*queue.1: task 'y'"),
         ("Sweep(name='a', shards='b', queue=(Point(task='hybrid', learning_rate=2.0),))", "queue.0: learning_rate 2; 1e-06 to 0.01, the range"),
         ("Sweep(name='a', shards='b', space=3)", r"space: 3; Space\(…\)"),
         ("Sweep(name='a', shards='b', space=Space(task=('ranking',)))", "task: 'ranking'; one or more of classification, hybrid, regression"),
