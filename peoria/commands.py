@@ -183,7 +183,7 @@ def plant_command(arguments: argparse.Namespace) -> int:
 
 
 def demo_command(arguments: argparse.Namespace) -> int:
-    """Makes 3,000 pictures with a planted popularity, packs them, sweeps, reports, and says what was found of what was planted."""
+    """Makes 4,000 pictures with a planted popularity, packs them, sweeps, reports, and says what was found of what was planted."""
     from peoria.demo import demo
     from peoria.errors import ConfigError
 
