@@ -133,7 +133,7 @@ def mps() -> Iterator[dict[str, str]]:
         try:
             yield env
         finally:
-            subprocess.run([control], input="quit\n", text=True, env=os.environ | env, check=False)
+            subprocess.run([control], input="quit\n", text=True, env=os.environ | env, check=False)  # what broke it is told
 
 
 class Once:

@@ -114,7 +114,9 @@ class Sweep(Settings):
             accepts="those of `TrialConfig` but what is searched, `seed` and `threads`",
         ),
     ] = {}  # noqa: RUF012 - pydantic copies it
-    queue: Annotated[tuple[Point, ...], about("points that are tried first", unit="points", source=OURS, accepts="`Point(…)`, any number")] = ()
+    queue: Annotated[
+        tuple[Point, ...], about("points that are tried first", unit="points", source=OURS, accepts="`Point(…)` within `space`, any number")
+    ] = ()
     paper: Annotated[bool, about("run the paper's three experiments too, outside the searched space", unit="yes or no", source=OURS)] = False
     startup_per_task: Annotated[Count, about("random points of each task before the searcher models anything", unit="trials", source=OURS)] = 2
     prune: Annotated[bool, about("stop trials early that others of the same length are better than", unit="yes or no", source=OURS)] = True

@@ -23,9 +23,7 @@ def connect(setup: Setup) -> None:
         ray.init(address=setup.address, runtime_env={"env_vars": setup.worker_env | CLUSTER_ENV | passed_on()}, **quiet)
         return
     _leave_out()
-    if not setup.num_gpus and 4 * setup.num_cpus * AHEAD_BYTES < available_bytes():  # with GPUs, no worker that has seen none
-        os.environ.setdefault("RAY_preload_python_modules", ",".join(AHEAD))
-        os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(IDLE_MS))
+    os.environ.update(ahead(setup) | os.environ)
     ray.init(  # worker_env is inherited; with a runtime_env, the workers that Ray starts ahead would not do and others be started
         address="local",
         num_cpus=setup.num_cpus,
@@ -35,6 +33,14 @@ def connect(setup: Setup) -> None:
         _temp_dir=setup.temporary,
         **quiet,
     )
+
+
+def ahead(setup: Setup) -> dict[str, str]:
+    """The environment in which Ray's first workers import what a trial needs: {} where there is little memory for that, or where there are GPUs,
+    which none of these would have seen."""
+    if setup.num_gpus or 4 * setup.num_cpus * AHEAD_BYTES > available_bytes():
+        return {}
+    return {"RAY_preload_python_modules": ",".join(AHEAD), "RAY_idle_worker_killing_time_threshold_ms": str(IDLE_MS)}
 
 
 class ActorClasses:

@@ -130,7 +130,8 @@ def cuda_graph(compute: Compute) -> Compute:
             compute()
     except BaseException:
         torch.cuda.set_stream(before)  # torch leaves its own current where the end of a capture raises,
-        with suppress(RuntimeError, AttributeError):  # and before 2.13 allocations in the graph's pool, so that `empty_cache` ends at an assertion
+        # and older ones leave allocations in the graph's pool, so that `empty_cache` ends at an assertion.
+        with suppress(RuntimeError, AttributeError):
             torch._C._cuda_endAllocateToPool(before.device_index, pool)
         raise
     return graph.replay

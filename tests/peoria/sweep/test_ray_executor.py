@@ -16,7 +16,7 @@ from peoria.errors import SweepError
 from peoria.models import build
 from peoria.records.folder import SweepFolder
 from peoria.records.trials import read_trials
-from peoria.sweep import cluster, ray_process, resources
+from peoria.sweep import cluster, ray_process, ray_start, resources
 from peoria.sweep.processes import marked
 from peoria.sweep.ray_process import RayProcess
 from peoria.sweep.ray_setup import Setup
@@ -72,6 +72,13 @@ def test_a_process_that_memory_ran_out_in_is_not_used_again(
     first, second, third = ((store.folder.trial(key).path / "pid").read_text() for key in ("0000", "0001", "0002"))
     assert (first == second) is same
     assert second == third
+
+
+@pytest.mark.parametrize(("gpus", "room", "some"), [(None, 4 << 30, True), (1, 4 << 30, False), (None, 1 << 30, False), (None, 0, False)])
+def test_workers_import_ahead_where_there_is_memory_and_no_gpu(gpus: int | None, room: int, some: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a machine that does not say, none is known."""
+    monkeypatch.setattr(ray_start, "available_bytes", lambda: room)
+    assert bool(ray_start.ahead(SETUP.model_copy(update={"num_cpus": 2, "num_gpus": gpus}))) is some
 
 
 @pytest.mark.slow

@@ -89,6 +89,15 @@ def test_the_whole_net_compiled_learns_what_it_learnt(dataset: Dataset) -> None:
     assert np.mean(compiled) == pytest.approx(np.mean(alone), rel=0.2)
 
 
+def test_a_refused_capture_leaves_torch_as_it_was() -> None:
+    ones, before = torch.ones(8, device=CUDA), torch.cuda.current_stream()
+    with pytest.raises(RuntimeError, match="captur"):
+        captured.cuda_graph(lambda: float(ones.sum()))  # type: ignore[arg-type, return-value]
+    assert torch.cuda.current_stream() == before
+    torch.cuda.empty_cache()
+    assert float(ones.sum()) == 8
+
+
 def test_crops_on_the_gpu_are_those_of_the_cpu() -> None:
     random = np.random.default_rng(0)
     pixels = ArrayPictures(random.integers(0, 256, (40, 256, 256, 3), dtype=np.uint8))
